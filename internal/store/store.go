@@ -1,0 +1,179 @@
+// Package store is the seam between costprof and the engines that keep its
+// data: Ledger, the append-only record of priced calls, and Catalog, the small
+// mutable state. An engine is a folder below this one; storetest says when it is
+// done.
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Outcome is what became of one appended event.
+type Outcome uint8
+
+const (
+	// Stored: the event was new and is durable.
+	Stored Outcome = iota
+	// Duplicate: the ledger had it already; nothing changed.
+	Duplicate
+	// Conflict: the ledger has another event with the same explicit EventID and
+	// keeps that one.
+	Conflict
+)
+
+// Ledger is the record of priced calls, the only truth. All methods may be
+// called from many goroutines. Errors that are not the caller's are
+// fault.Unavailable when trying again can help and fault.Internal otherwise.
+type Ledger interface {
+	// Append stores the records that are new, all or nothing, and returns one
+	// outcome per record, in order; it returns without error only when they are
+	// durable. Storing an event again, at any age and in any order, also twice in
+	// one call, changes no answer. It blocks while the engine is behind, until
+	// ctx ends; then, or when the engine cannot take more, the error is
+	// fault.Unavailable. After an error nothing or everything was stored; a retry
+	// tells.
+	Append(ctx context.Context, records []usage.Record) ([]Outcome, error)
+
+	// Query answers one aggregate question. Sums are exact and of one moment.
+	Query(ctx context.Context, q analytics.Query) (analytics.Table, error)
+
+	// Bloat ranks single calls against the median of their group.
+	Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error)
+
+	// Events yields matching events, newest first, then by descending id. The
+	// sequence ends after the first error.
+	Events(ctx context.Context, q EventQuery) iter.Seq2[usage.Record, error]
+
+	// Get finds one event; filter limits where it may be found (its time bounds
+	// are not used). fault.NotFound when there is none.
+	Get(ctx context.Context, id usage.ID, filter analytics.Filter) (usage.Record, error)
+
+	// Correct replaces the costs of stored events, keeps the old costs as
+	// history, and changes every answer at once or not at all. A change whose
+	// event is gone or no longer has the Was price is skipped; the number applied
+	// is returned.
+	Correct(ctx context.Context, c Correction) (int64, error)
+
+	// Prune removes events older than before and says how many there were.
+	Prune(ctx context.Context, before time.Time) (int64, error)
+}
+
+// EventQuery selects a page of events.
+type EventQuery struct {
+	analytics.Filter
+	// After continues behind an event; nil starts with the newest.
+	After *EventKey
+	// Limit is the most events to yield; 0 is no limit.
+	Limit int
+}
+
+// EventKey is an event's place in the order of Events.
+type EventKey struct {
+	Timestamp time.Time
+	ID        usage.ID
+}
+
+// Correction is a set of new costs with one reason.
+type Correction struct {
+	// Reason is kept beside the old costs, for example "backfill" and a job's id.
+	Reason  string
+	At      time.Time
+	Changes []CostChange
+}
+
+// CostChange is one event's new cost.
+type CostChange struct {
+	ID        usage.ID
+	Timestamp time.Time
+	// Was is the source and price the change was computed from.
+	WasSource  usage.Source
+	WasPriceID string
+	Now        usage.Costing
+}
+
+// Catalog is the small mutable state, as a union of roles; a consumer takes
+// only the role it needs.
+type Catalog interface {
+	Prices
+	Audit
+	Runs
+}
+
+// Prices keeps own prices and every price version that ever priced an event.
+type Prices interface {
+	// ListPrices returns all own prices, ended ones included, in the order in
+	// which they were put.
+	ListPrices(ctx context.Context) ([]pricing.Own, error)
+	// ReplacePrices stores puts and removes the listed ids in one transaction,
+	// with its audit entry.
+	ReplacePrices(ctx context.Context, remove []string, puts []pricing.Own, entry AuditEntry) error
+	// PutVersions keeps price versions; one that is known already is left alone.
+	PutVersions(ctx context.Context, versions []pricing.Version) error
+	// GetVersion finds a version by its id, or fault.NotFound.
+	GetVersion(ctx context.Context, id string) (pricing.Version, error)
+}
+
+// AuditEntry is one change by a person, a key or a job.
+type AuditEntry struct {
+	ID     int64
+	At     time.Time
+	Actor  string
+	Action string
+	// Detail is a JSON object.
+	Detail []byte
+}
+
+// Audit is the append-only log of changes.
+type Audit interface {
+	AppendAudit(ctx context.Context, entry AuditEntry) error
+	// ListAudit returns entries newest first, below the given id (0 starts).
+	ListAudit(ctx context.Context, below int64, limit int) ([]AuditEntry, error)
+}
+
+// Run is one execution of a background job.
+type Run struct {
+	ID   string
+	Name string
+	// State is "running", "done" or "failed".
+	State             string
+	Started, Finished time.Time
+	// Input and Result are JSON objects.
+	Input, Result []byte
+	Error         string
+}
+
+// Runs keeps job history.
+type Runs interface {
+	// PutRun stores or replaces a run by id.
+	PutRun(ctx context.Context, run Run) error
+	// GetRun finds a run, or fault.NotFound.
+	GetRun(ctx context.Context, id string) (Run, error)
+	// ListRuns returns runs newest first; state "" is any.
+	ListRuns(ctx context.Context, state string, limit int) ([]Run, error)
+}
+
+// Health is what an engine says about itself.
+type Health struct {
+	// Degraded holds a sentence when it works but something was lost or broken.
+	Degraded string
+	// Events is how many events are stored.
+	Events int64
+	// Queued is how many events wait to be committed.
+	Queued int64
+}
+
+// Engine is an open ledger with its catalog.
+type Engine interface {
+	Ledger
+	Catalog
+	// Ping says whether the engine can store and answer now.
+	Ping(ctx context.Context) (Health, error)
+	// Close finishes accepted appends and closes the files clean.
+	Close() error
+}
