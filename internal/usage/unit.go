@@ -1,5 +1,7 @@
 package usage
 
+import "fmt"
+
 // Class is a part of a call's cost that is kept apart in the ledger.
 type Class int
 
@@ -143,3 +145,22 @@ func UnitByCount(name string) (Unit, bool) { u, ok := byCount[name]; return u, o
 
 // UnitByPrice finds the unit of a price's name.
 func UnitByPrice(name string) (Unit, bool) { u, ok := byPrice[name]; return u, ok }
+
+// MarshalText gives the price's name, so that stored prices do not depend on
+// the order of the constants.
+func (u Unit) MarshalText() ([]byte, error) {
+	if u < 0 || u >= NumUnits {
+		return nil, fmt.Errorf("usage: no unit %d", int(u))
+	}
+	return []byte(Units[u].Price), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (u *Unit) UnmarshalText(b []byte) error {
+	v, ok := UnitByPrice(string(b))
+	if !ok {
+		return fmt.Errorf("usage: no unit with the price %q", Shorten(string(b)))
+	}
+	*u = v
+	return nil
+}
