@@ -1,0 +1,169 @@
+package reference
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Ledger is a store.Ledger in memory that answers by the functions of this
+// package. The zero value is empty and ready.
+type Ledger struct {
+	mu       sync.Mutex
+	records  []usage.Record
+	commits  []int64 // of the record with the same index
+	commit   int64
+	revision int64
+}
+
+var _ store.Ledger = (*Ledger)(nil)
+
+// Append stores what is new as one commit.
+func (l *Ledger) Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &fault.Error{Code: fault.Unavailable, Message: "The ledger did not answer in time", Err: err}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	outcomes := make([]store.Outcome, len(records))
+	stored := false
+	for i := range records {
+		r := records[i]
+		at := slices.IndexFunc(l.records, func(known usage.Record) bool { return known.ID == r.ID })
+		switch {
+		case at < 0:
+			if !stored {
+				l.commit++
+				stored = true
+			}
+			l.records = append(l.records, r)
+			l.commits = append(l.commits, l.commit)
+		case r.EventID != "" && l.records[at].Content() != r.Content():
+			outcomes[i] = store.Conflict
+		default:
+			outcomes[i] = store.Duplicate
+		}
+	}
+	return outcomes, nil
+}
+
+// visible copies the records of the commits up to asOf.
+func (l *Ledger) visible(asOf int64) []usage.Record {
+	var out []usage.Record
+	for i, r := range l.records {
+		if asOf == 0 || l.commits[i] <= asOf {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// seen is the last commit an answer bounded by asOf saw.
+func (l *Ledger) seen(asOf int64) int64 {
+	if asOf == 0 {
+		return l.commit
+	}
+	return min(asOf, l.commit)
+}
+
+// Query answers one aggregate question.
+func (l *Ledger) Query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
+	if err := ctx.Err(); err != nil {
+		return analytics.Table{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := Query(l.visible(q.AsOf), q)
+	t.AsOf, t.Revision = l.seen(q.AsOf), l.revision
+	return t, nil
+}
+
+// Bloat ranks single calls against the median of their group.
+func (l *Ledger) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error) {
+	if err := ctx.Err(); err != nil {
+		return analytics.BloatTable{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := Bloat(l.visible(q.AsOf), q)
+	t.AsOf, t.Revision = l.seen(q.AsOf), l.revision
+	return t, nil
+}
+
+// Events yields matching events of the moment it was called.
+func (l *Ledger) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error] {
+	l.mu.Lock()
+	rows := Events(l.visible(q.AsOf), q)
+	l.mu.Unlock()
+	return func(yield func(usage.Record, error) bool) {
+		for _, r := range rows {
+			if err := ctx.Err(); err != nil {
+				yield(usage.Record{}, err)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Get finds one event.
+func (l *Ledger) Get(_ context.Context, id usage.ID, f analytics.Filter) (usage.Record, error) {
+	f.From, f.To = time.Time{}, time.Time{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.visible(f.AsOf) {
+		if r.ID == id && Match(&r, f) {
+			return r, nil
+		}
+	}
+	return usage.Record{}, fault.New(fault.NotFound, "There is no event with this id")
+}
+
+// Correct replaces costs; the history of old costs is not kept here.
+func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var applied int64
+	for _, change := range c.Changes {
+		for i := range l.records {
+			r := &l.records[i]
+			if r.ID == change.ID && r.Source == change.WasSource && r.PriceID == change.WasPriceID {
+				r.Costing = change.Now
+				applied++
+			}
+		}
+	}
+	if applied > 0 {
+		l.revision++
+	}
+	return applied, nil
+}
+
+// Prune removes events older than before.
+func (l *Ledger) Prune(_ context.Context, before time.Time) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var records []usage.Record
+	var commits []int64
+	for i, r := range l.records {
+		if !r.Timestamp.Before(before) {
+			records = append(records, r)
+			commits = append(commits, l.commits[i])
+		}
+	}
+	removed := int64(len(l.records) - len(records))
+	l.records, l.commits = records, commits
+	if removed > 0 {
+		l.revision++
+	}
+	return removed, nil
+}
