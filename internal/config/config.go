@@ -1,0 +1,185 @@
+// Package config owns the server's settings: one struct whose tags name the
+// flag, the environment variable, the default and the help of each, and the
+// layers they are read from. A flag beats the environment, the environment beats
+// .env, .env beats the file, the file beats the default. It refuses to know what
+// a setting is used for beyond whether its value makes sense.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is every setting of the server. The key of a setting in the config
+// file is the name of its flag.
+type Config struct {
+	ConfigFile string `name:"config" env:"COSTPROF_CONFIG" placeholder:"FILE" help:"Config file (YAML or JSON); its keys are the names of these flags."`
+
+	Data   string `name:"data" env:"COSTPROF_DATA" default:"./costprof-data" placeholder:"DIR" help:"Data directory of the embedded ledger."`
+	Listen string `name:"listen" env:"COSTPROF_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on; without a port, --port gives it (default 127.0.0.1)."`
+	Port   int    `name:"port" env:"PORT" default:"3100" help:"Port to listen on; 0 takes a free one."`
+
+	AllowedHosts []string `name:"allowed-hosts" env:"ALLOWED_HOSTS" sep:"," placeholder:"HOST,…" help:"Further host names by which an open server may be asked."`
+	CORSOrigin   []string `name:"cors-origin" env:"CORS_ORIGIN" sep:"," default:"http://localhost:3000" placeholder:"ORIGIN,…" help:"Origins whose pages may use the API; \"none\" for no other than its own."`
+	Insecure     Switch   `name:"insecure" env:"COSTPROF_INSECURE" default:"false" help:"Serve without any key on any address and under any host name."`
+
+	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"text" help:"text or json."`
+
+	HeaderTimeout  time.Duration `name:"header-timeout" env:"COSTPROF_HEADER_TIMEOUT" default:"10s" help:"Longest wait for the headers of a request."`
+	BodyTimeout    time.Duration `name:"body-timeout" env:"COSTPROF_BODY_TIMEOUT" default:"60s" help:"Longest wait for a whole request, body included."`
+	RequestTimeout time.Duration `name:"request-timeout" env:"COSTPROF_REQUEST_TIMEOUT" default:"60s" help:"Longest time to answer a request once it arrived."`
+	IdleTimeout    time.Duration `name:"idle-timeout" env:"COSTPROF_IDLE_TIMEOUT" default:"120s" help:"How long an idle connection is kept."`
+	ShutdownGrace  time.Duration `name:"shutdown-grace" env:"COSTPROF_SHUTDOWN_GRACE" default:"20s" help:"How long accepted requests may take to finish at shutdown."`
+
+	IngestMemory    Size          `name:"ingest-memory" env:"COSTPROF_INGEST_MEMORY" default:"128MiB" help:"Most memory for the bodies of event batches being read and stored."`
+	IngestQueueWait time.Duration `name:"ingest-queue-wait" env:"COSTPROF_INGEST_QUEUE_WAIT" default:"5s" help:"Longest wait of a batch for that memory before it is refused with 503."`
+	MemoryLimit     Size          `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"768MiB" help:"Most memory for the engine of the embedded ledger."`
+}
+
+// MaxBody is the most bytes that an event batch may have, decompressed. The
+// ingest memory must hold at least one.
+const MaxBody = 5 << 20
+
+// Validate reports the first setting whose value makes no sense, naming it.
+func (c *Config) Validate() error {
+	if c.Data == "" {
+		return bad("data", "COSTPROF_DATA", "must name a directory")
+	}
+	if _, err := c.Address(); err != nil {
+		return err
+	}
+	for _, h := range c.AllowedHosts {
+		if !validHost(h) {
+			return bad("allowed-hosts", "ALLOWED_HOSTS", fmt.Sprintf("%q is not a host name or host:port", h))
+		}
+	}
+	for _, o := range c.Origins() {
+		if !validOrigin(o) {
+			return bad("cors-origin", "CORS_ORIGIN", fmt.Sprintf("%q is not an origin such as https://costs.example.com (no path, no \"*\")", o))
+		}
+	}
+	if _, ok := logLevels[c.LogLevel]; !ok {
+		return bad("log-level", "LOG_LEVEL", "must be debug, info, warn or error")
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return bad("log-format", "LOG_FORMAT", "must be text or json")
+	}
+	for _, d := range []struct {
+		flag, env string
+		value     time.Duration
+	}{
+		{"header-timeout", "COSTPROF_HEADER_TIMEOUT", c.HeaderTimeout},
+		{"body-timeout", "COSTPROF_BODY_TIMEOUT", c.BodyTimeout},
+		{"request-timeout", "COSTPROF_REQUEST_TIMEOUT", c.RequestTimeout},
+		{"idle-timeout", "COSTPROF_IDLE_TIMEOUT", c.IdleTimeout},
+		{"shutdown-grace", "COSTPROF_SHUTDOWN_GRACE", c.ShutdownGrace},
+		{"ingest-queue-wait", "COSTPROF_INGEST_QUEUE_WAIT", c.IngestQueueWait},
+	} {
+		if d.value <= 0 || d.value > time.Hour {
+			return bad(d.flag, d.env, "must be more than 0s and at most 1h")
+		}
+	}
+	if c.IngestMemory < MaxBody {
+		return bad("ingest-memory", "COSTPROF_INGEST_MEMORY", "must be at least 5MiB, the size of one batch")
+	}
+	if c.MemoryLimit < 64<<20 {
+		return bad("memory-limit", "COSTPROF_MEMORY_LIMIT", "must be at least 64MiB")
+	}
+	return nil
+}
+
+// Address is what to listen on, as host:port.
+func (c *Config) Address() (string, error) {
+	if c.Port < 0 || c.Port > 65535 {
+		return "", bad("port", "PORT", "must be between 0 and 65535")
+	}
+	if c.Listen == "" {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), nil
+	}
+	wrong := func(what string) error {
+		return bad("listen", "COSTPROF_LISTEN", fmt.Sprintf("%q %s", c.Listen, what))
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(c.Listen, "["), "]")
+		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+			return "", wrong("is not host:port")
+		}
+		port = strconv.Itoa(c.Port)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return "", wrong("has no port between 0 and 65535")
+	}
+	if c.Port != defaultPort && uint64(c.Port) != n {
+		return "", wrong(fmt.Sprintf("and PORT (--port) %d name different ports; give one of them", c.Port))
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
+}
+
+const defaultPort = 3100
+
+// Loopback says whether only this machine can reach the address.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Origins is CORSOrigin without the word that stands for none.
+func (c *Config) Origins() []string {
+	if len(c.CORSOrigin) == 1 && c.CORSOrigin[0] == "none" {
+		return nil
+	}
+	return c.CORSOrigin
+}
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// Level is LogLevel for slog.
+func (c *Config) Level() slog.Level { return logLevels[c.LogLevel] }
+
+func bad(flag, env, what string) error {
+	return fmt.Errorf("%s (--%s): %s", env, flag, what)
+}
+
+func validHost(h string) bool {
+	host := h
+	if name, port, err := net.SplitHostPort(h); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	}
+	if ip := net.ParseIP(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); ip != nil {
+		return true
+	}
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for _, r := range host {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.', r == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func validOrigin(o string) bool {
+	u, err := url.Parse(o)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && validHost(u.Host) &&
+		o == u.Scheme+"://"+u.Host
+}
