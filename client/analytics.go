@@ -1,0 +1,193 @@
+package client
+
+import (
+	"context"
+	"net/url"
+	"time"
+)
+
+// BreakdownRequest asks where the money went.
+type BreakdownRequest struct {
+	Filter
+	// GroupBy is one dimension or two: feature, model, provider, user,
+	// department, project, environment, session, operation or tag:NAME. Empty is
+	// feature.
+	GroupBy []string
+	// Fields chooses columns; empty is all.
+	Fields []string
+	// Limit is 1 to 1000; 0 is the server's default.
+	Limit  int
+	Cursor string
+}
+
+// Values gives the request as query parameters.
+func (r *BreakdownRequest) Values() url.Values {
+	q := r.Filter.Values()
+	setList(q, "groupBy", r.GroupBy)
+	setList(q, "fields", r.Fields)
+	setInt(q, "limit", r.Limit)
+	set(q, "cursor", r.Cursor)
+	return q
+}
+
+// BreakdownRow is one row, dearest first.
+type BreakdownRow struct {
+	// Name is "" for calls without a value; a matrix row has Names instead.
+	Name  string   `json:"name"`
+	Names []string `json:"names"`
+
+	TotalCost    USD   `json:"totalCost"`
+	TotalTokens  int64 `json:"totalTokens"`
+	InputTokens  int64 `json:"inputTokens"`
+	OutputTokens int64 `json:"outputTokens"`
+	CachedTokens int64 `json:"cachedTokens"`
+	CallCount    int64 `json:"callCount"`
+	ErrorCount   int64 `json:"errorCount"`
+	// AvgLatency and P95Latency are milliseconds.
+	AvgLatency float64 `json:"avgLatency"`
+	P95Latency float64 `json:"p95Latency"`
+	// CacheSavings may be negative.
+	CacheSavings USD `json:"cacheSavings"`
+	// Share is the row's part of the whole cost, 0 to 1.
+	Share float64 `json:"share"`
+	// UnpricedCalls have a cost that is only an estimate or unknown;
+	// FallbackCalls took the standard tier's or region's price.
+	UnpricedCalls int64 `json:"unpricedCalls"`
+	FallbackCalls int64 `json:"fallbackCalls"`
+}
+
+// Breakdown asks for one page of a breakdown. A cursor is good for 10 minutes;
+// after that the error has status 410 and the list must be started again.
+func (c *Client) Breakdown(ctx context.Context, r BreakdownRequest) (Page[BreakdownRow], error) {
+	if len(r.GroupBy) == 0 {
+		r.GroupBy = []string{"feature"}
+	}
+	return askPage[BreakdownRow](ctx, c, "analytics/cost-breakdown", r.Values())
+}
+
+// TimeseriesRequest asks how cost went over time.
+type TimeseriesRequest struct {
+	Filter
+	// Granularity is minute, hour, day, week or month.
+	Granularity string
+	// GroupBy splits into series; "" is one.
+	GroupBy string
+	// Series is how many of the dearest are kept apart, at most 50; 0 is the
+	// server's default.
+	Series int
+}
+
+// Values gives the request as query parameters.
+func (r *TimeseriesRequest) Values() url.Values {
+	q := r.Filter.Values()
+	set(q, "granularity", r.Granularity)
+	set(q, "groupBy", r.GroupBy)
+	setInt(q, "series", r.Series)
+	return q
+}
+
+// Point is one bucket of a series.
+type Point struct {
+	// Timestamp is the bucket's local start, with its offset.
+	Timestamp     time.Time `json:"timestamp"`
+	Cost          USD       `json:"cost"`
+	Tokens        int64     `json:"tokens"`
+	CallCount     int64     `json:"callCount"`
+	ErrorCount    int64     `json:"errorCount"`
+	UnpricedCalls int64     `json:"unpricedCalls"`
+}
+
+// Series is the points of one name.
+type Series struct {
+	Name   string  `json:"name"`
+	Points []Point `json:"points"`
+}
+
+// Timeseries is the answer: one series without a name, or one for each.
+type Timeseries struct {
+	Series []Series
+	Meta   Meta
+}
+
+// Timeseries asks for cost over time; empty buckets are there with zeros.
+func (c *Client) Timeseries(ctx context.Context, r TimeseriesRequest) (Timeseries, error) {
+	const path = "analytics/timeseries"
+	if r.GroupBy != "" {
+		e, err := ask[[]Series](ctx, c, path, r.Values())
+		return Timeseries{Series: e.Data, Meta: e.Meta}, err
+	}
+	e, err := ask[[]Point](ctx, c, path, r.Values())
+	if err != nil {
+		return Timeseries{}, err
+	}
+	return Timeseries{Series: []Series{{Points: e.Data}}, Meta: e.Meta}, nil
+}
+
+// FlamegraphRequest asks for cost as a tree.
+type FlamegraphRequest struct {
+	Filter
+	// Levels are dimensions from the root outwards; empty is feature, model.
+	Levels []string
+	// MaxNodes bounds the tree; 0 is the server's default.
+	MaxNodes int
+}
+
+// Values gives the request as query parameters.
+func (r *FlamegraphRequest) Values() url.Values {
+	q := r.Filter.Values()
+	setList(q, "levels", r.Levels)
+	setInt(q, "maxNodes", r.MaxNodes)
+	return q
+}
+
+// Node is one frame; its value is the sum of its children's.
+type Node struct {
+	Name     string `json:"name"`
+	Value    USD    `json:"value"`
+	Calls    int64  `json:"calls"`
+	Tokens   int64  `json:"tokens"`
+	Children []Node `json:"children"`
+}
+
+// Flamegraph asks for the tree.
+func (c *Client) Flamegraph(ctx context.Context, r FlamegraphRequest) (Node, Meta, error) {
+	if len(r.Levels) == 0 {
+		r.Levels = []string{"feature", "model"}
+	}
+	e, err := ask[Node](ctx, c, "analytics/flamegraph", r.Values())
+	return e.Data, e.Meta, err
+}
+
+// PromptsRequest asks for calls with far more input than usual.
+type PromptsRequest struct {
+	Filter
+	Limit  int
+	Cursor string
+}
+
+// Values gives the request as query parameters.
+func (r *PromptsRequest) Values() url.Values {
+	q := r.Filter.Values()
+	setInt(q, "limit", r.Limit)
+	set(q, "cursor", r.Cursor)
+	return q
+}
+
+// PromptFinding is one call whose input lies far above the median of its feature
+// and model.
+type PromptFinding struct {
+	EventID           string   `json:"eventId"`
+	Feature           string   `json:"feature"`
+	Model             string   `json:"model"`
+	InputTokens       int64    `json:"inputTokens"`
+	MedianInputTokens int64    `json:"medianInputTokens"`
+	BloatRatio        float64  `json:"bloatRatio"`
+	RedundancyScore   float64  `json:"redundancyScore"`
+	WastedCost        USD      `json:"wastedCost"`
+	Suggestions       []string `json:"suggestions"`
+}
+
+// Prompts asks for the most wasteful calls.
+func (c *Client) Prompts(ctx context.Context, r PromptsRequest) (Page[PromptFinding], error) {
+	return askPage[PromptFinding](ctx, c, "analytics/prompts", r.Values())
+}
