@@ -1,0 +1,128 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+	"time"
+
+	duck "github.com/duckdb/duckdb-go/v2"
+
+	"github.com/costprof/costprof/internal/store"
+)
+
+// Correct implements store.Ledger. It runs between commits, in one transaction.
+func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error) {
+	if len(c.Changes) == 0 {
+		return 0, nil
+	}
+	var applied int64
+	err := e.do(ctx, func(ctx context.Context, w *writer) error {
+		n := e.last.Load() + 1
+		if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
+			return err
+		}
+		from, to, err := w.stage(ctx, c.Changes)
+		if err != nil {
+			return err
+		}
+		const match = `e.ts >= ? AND e.ts <= ? AND e.id = s.id AND e.ts = s.ts AND e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id`
+		old := make([]string, len(classColumns))
+		for i, col := range classColumns {
+			old[i] = "e." + col
+		}
+		res, err := w.conn.ExecContext(ctx, `INSERT INTO corrections
+			SELECT ?, ?, ?, e.id, e.ts, e.cost, s.cost, e.source, s.source, e.price_id, s.price_id, [`+strings.Join(old, ", ")+`], e.saving
+			FROM events e, staged s WHERE `+match, n, c.At.UTC(), c.Reason, from, to)
+		if err != nil {
+			return fmt.Errorf("keep old costs: %w", err)
+		}
+		if applied, err = res.RowsAffected(); err != nil {
+			return err
+		}
+		if applied == 0 {
+			return w.exec(ctx, `ROLLBACK`)
+		}
+		sets := []string{"cost = s.cost", "saving = s.saving", "source = s.source", "is_fallback = s.is_fallback", "price_id = s.price_id"}
+		for _, col := range classColumns {
+			sets = append(sets, col+" = s."+col)
+		}
+		if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
+			return fmt.Errorf("set new costs: %w", err)
+		}
+		if err := w.seal(ctx, n, 0); err != nil {
+			return err
+		}
+		e.revision.Store(n)
+		return nil
+	})
+	return applied, err
+}
+
+// stage puts the changes into a temporary table of the transaction at hand and
+// returns the span of time they lie in.
+func (w *writer) stage(ctx context.Context, changes []store.CostChange) (from, to time.Time, err error) {
+	cols := make([]string, len(classColumns))
+	for i, col := range classColumns {
+		cols[i] = col + " BIGINT"
+	}
+	if err := w.exec(ctx, `CREATE OR REPLACE TEMP TABLE staged (id UUID, ts TIMESTAMP, was_source UTINYINT, was_price_id VARCHAR, `+
+		strings.Join(cols, ", ")+`, cost BIGINT, saving BIGINT, source UTINYINT, is_fallback BOOLEAN, price_id VARCHAR)`); err != nil {
+		return from, to, fmt.Errorf("stage changes: %w", err)
+	}
+	var a *duck.Appender
+	err = w.conn.Raw(func(c any) (err error) {
+		a, err = duck.NewAppender(c.(driver.Conn), "temp", "main", "staged")
+		return err
+	})
+	if err != nil {
+		return from, to, fmt.Errorf("stage changes: %w", err)
+	}
+	defer a.Close()
+	for _, c := range changes {
+		if from.IsZero() || c.Timestamp.Before(from) {
+			from = c.Timestamp
+		}
+		if c.Timestamp.After(to) {
+			to = c.Timestamp
+		}
+		vals := []driver.Value{duck.UUID(c.ID), c.Timestamp, uint8(c.WasSource), text(c.WasPriceID)}
+		for _, v := range c.Now.Classes {
+			vals = append(vals, int64(v))
+		}
+		vals = append(vals, int64(c.Now.Total()), int64(c.Now.CacheSaving), uint8(c.Now.Source), c.Now.Fallback, text(c.Now.PriceID))
+		if err := a.AppendRow(vals...); err != nil {
+			return from, to, fmt.Errorf("stage changes: %w", err)
+		}
+	}
+	return from.UTC(), to.UTC(), a.Flush()
+}
+
+// Prune implements store.Ledger.
+func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
+	var removed int64
+	err := e.do(ctx, func(ctx context.Context, w *writer) error {
+		n := e.last.Load() + 1
+		if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
+			return err
+		}
+		res, err := w.conn.ExecContext(ctx, `DELETE FROM events WHERE ts < ?`, before.UTC())
+		if err != nil {
+			return fmt.Errorf("remove events: %w", err)
+		}
+		if removed, err = res.RowsAffected(); err != nil {
+			return err
+		}
+		if removed == 0 {
+			return w.exec(ctx, `ROLLBACK`)
+		}
+		if err := w.seal(ctx, n, 0); err != nil {
+			return err
+		}
+		e.revision.Store(n)
+		w.known.forget()
+		return e.counts.load(ctx, w.conn)
+	})
+	return removed, err
+}

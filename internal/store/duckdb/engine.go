@@ -1,0 +1,270 @@
+// Package duckdb is the embedded engine: the ledger and its catalog in one
+// DuckDB file. One writer goroutine commits what many callers append (group
+// commit); readers run beside it on snapshots. The package knows the schema and
+// the engine's habits, and nothing of prices, HTTP or charts.
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	duck "github.com/duckdb/duckdb-go/v2"
+
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/store"
+)
+
+// Options configure Open. The zero value of a field takes its default.
+type Options struct {
+	// Dir is the data directory; it is made when missing.
+	Dir string
+	Log *slog.Logger
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+	// MemoryLimit bounds the engine's own memory, in bytes; default 700 MiB.
+	MemoryLimit int64
+	// IdentityMemory bounds the fingerprints of known events, in bytes; default
+	// 160 MiB, room for 14 million events in use at once.
+	IdentityMemory int
+	// Threads the engine may use; default GOMAXPROCS.
+	Threads int
+	// QueueWait is how long Append waits for room before it reports
+	// fault.Unavailable; default 5 s.
+	QueueWait time.Duration
+	// MaxReaders is how many questions run at once; others wait. Default 8.
+	MaxReaders int
+}
+
+const (
+	ledgerFile = "ledger.duckdb"
+	walFile    = ledgerFile + ".wal"
+	// checkpointAt is the size of the write-ahead log that triggers a
+	// checkpoint. Bigger means rarer stalls of ingest and a longer replay after
+	// a crash: about 1 s for 128 MB.
+	checkpointAt = "128MB"
+)
+
+// Engine implements store.Engine.
+type Engine struct {
+	opts Options
+	log  *slog.Logger
+	lock *os.File
+	acks *ackFile
+
+	mu sync.RWMutex // guards db and its replacement
+	db *sql.DB      // nil while the ledger cannot be opened
+
+	appends chan *appendJob
+	tasks   chan *task
+	stop    chan struct{}
+	stopped chan struct{}
+	closing sync.Once
+
+	readers  chan struct{}
+	last     atomic.Int64 // number of the last commit
+	revision atomic.Int64
+	queued   atomic.Int64
+	counts   spanCounts
+	degraded atomic.Pointer[string]
+	tags     tagCache
+}
+
+var _ store.Engine = (*Engine)(nil)
+
+// Open opens or makes the ledger in opts.Dir. It fails with fault.Conflict when
+// another process holds the directory. A log that does not replay is put aside
+// and reported by Ping, never silently dropped.
+func Open(ctx context.Context, opts Options) (*Engine, error) {
+	opts = opts.withDefaults()
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := lockDir(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts: opts, log: opts.Log, lock: lock,
+		appends: make(chan *appendJob, 64), tasks: make(chan *task, 8),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+		readers: make(chan struct{}, opts.MaxReaders),
+	}
+	fail := func(err error) (*Engine, error) {
+		if e.db != nil {
+			e.db.Close()
+		}
+		e.acks.close()
+		lock.Close()
+		return nil, err
+	}
+	if e.acks, err = openAcks(opts.Dir); err != nil {
+		return fail(err)
+	}
+	if err := e.openLedger(ctx); err != nil {
+		return fail(err)
+	}
+	w, err := newWriter(ctx, e)
+	if err != nil {
+		return fail(err)
+	}
+	go w.run()
+	return e, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MemoryLimit == 0 {
+		o.MemoryLimit = 700 << 20
+	}
+	if o.IdentityMemory == 0 {
+		o.IdentityMemory = 160 << 20
+	}
+	if o.QueueWait == 0 {
+		o.QueueWait = 5 * time.Second
+	}
+	if o.MaxReaders == 0 {
+		o.MaxReaders = 8
+	}
+	return o
+}
+
+// connect opens the database file, without any judgement of what is in it.
+func (o Options) connect(ctx context.Context) (*sql.DB, error) {
+	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=%s&temp_directory=%s",
+		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, checkpointAt, filepath.Join(o.Dir, "spill"))
+	if o.Threads > 0 {
+		dsn += fmt.Sprintf("&threads=%d", o.Threads)
+	}
+	c, err := duck.NewConnector(dsn, nil)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(o.MaxReaders + 8)
+	db.SetMaxIdleConns(o.MaxReaders + 8)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// openLedger opens the file, recovers what a crash left, migrates, and loads the
+// small state that the engine keeps in memory.
+func (e *Engine) openLedger(ctx context.Context) error {
+	db, err := e.recover(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.db = db
+	e.mu.Unlock()
+	if sentence, err := readLoss(e.opts.Dir); err != nil {
+		return err
+	} else if sentence != "" {
+		e.degraded.Store(&sentence)
+	}
+	if err := e.counts.load(ctx, db); err != nil {
+		return err
+	}
+	return db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits WHERE events <= 0`).Scan(scanAtomic{&e.revision})
+}
+
+// position is the moment that an answer is of.
+type position struct{ last, revision int64 }
+
+func (p position) bound(asOf int64) int64 {
+	if asOf == 0 {
+		return p.last
+	}
+	return min(asOf, p.last)
+}
+
+// read runs fn with the database, one of at most MaxReaders at a time.
+func (e *Engine) read(ctx context.Context, fn func(*sql.DB, position) error) error {
+	select {
+	case e.readers <- struct{}{}:
+		defer func() { <-e.readers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.db == nil {
+		return errDown
+	}
+	err := fn(e.db, position{e.last.Load(), e.revision.Load()})
+	var coded *fault.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("ledger: %w", err)
+}
+
+var errDown = &fault.Error{Code: fault.Unavailable, Message: "the ledger cannot be opened at the moment", RetryAfter: 5 * time.Second}
+
+// Ping implements store.Engine.
+func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
+	h := store.Health{Events: e.counts.sum(), Queued: e.queued.Load()}
+	if d := e.degraded.Load(); d != nil {
+		h.Degraded = *d
+	}
+	err := e.read(ctx, func(db *sql.DB, _ position) error {
+		var one int
+		return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+	})
+	return h, err
+}
+
+// Close implements store.Engine: what was accepted is committed, the log is
+// checkpointed into the file, and the directory is free for another process.
+func (e *Engine) Close() error {
+	var err error
+	e.closing.Do(func() {
+		close(e.stop)
+		<-e.stopped
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.db != nil {
+			if _, cerr := e.db.Exec(`CHECKPOINT`); cerr != nil {
+				e.log.Warn("checkpoint at close failed; the log will be replayed at the next start", "err", cerr)
+			}
+			err = e.db.Close()
+			e.db = nil
+		}
+		e.acks.close()
+		e.lock.Close()
+	})
+	return err
+}
+
+// now is the clock in the ledger's precision.
+func (e *Engine) now() time.Time { return e.opts.Now().UTC().Truncate(time.Microsecond) }
+
+// scanAtomic reads a number into an atomic.
+type scanAtomic struct{ n *atomic.Int64 }
+
+func (s scanAtomic) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("number arrived as %T", v)
+	}
+	s.n.Store(n)
+	return nil
+}

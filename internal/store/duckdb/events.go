@@ -1,0 +1,178 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"maps"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// chunk is how many events are read at a time: the engine's client holds a whole
+// result in memory.
+const chunk = 2_000
+
+// Events implements store.Ledger. It reads in chunks, each bounded in time by
+// how many events the spans hold, so that a page costs the same however deep.
+func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error] {
+	return func(yield func(usage.Record, error) bool) {
+		after, left := q.After, q.Limit
+		asOf := q.AsOf
+		for {
+			want := chunk
+			if q.Limit > 0 {
+				want = min(chunk, left)
+			}
+			page, last, err := e.page(ctx, q.Filter, &asOf, after, want)
+			if err != nil {
+				yield(usage.Record{}, err)
+				return
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			left -= len(page)
+			if last || q.Limit > 0 && left <= 0 {
+				return
+			}
+			end := page[len(page)-1]
+			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
+		}
+	}
+}
+
+// page reads the next `want` events; last says that there are no more. asOf is
+// fixed by the first page.
+func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, after *store.EventKey, want int) (page []usage.Record, last bool, err error) {
+	err = e.read(ctx, func(db *sql.DB, at position) error {
+		*asOf = at.bound(*asOf)
+		top := f.To
+		if after != nil {
+			top = after.Timestamp.Add(time.Microsecond)
+		}
+		if top.IsZero() {
+			top = time.UnixMicro(1<<62 - 1).UTC()
+			if !f.To.IsZero() {
+				top = f.To
+			}
+		}
+		for need := 2 * want; ; need *= 8 {
+			// The span of the newest moment wanted, and as many before it as hold
+			// enough events if all of them match.
+			lowest, older := e.counts.back(spanOf(top.Add(-time.Microsecond)), need)
+			bottom := time.UnixMicro(lowest * span.Microseconds()).UTC()
+			if !older || !f.From.IsZero() && !bottom.After(f.From) {
+				bottom, older = f.From, false
+			}
+			bounded := f
+			bounded.From, bounded.To = bottom, top
+			if page, err = selectEvents(ctx, db, bounded, *asOf, after, want); err != nil {
+				return err
+			}
+			if len(page) == want {
+				return nil
+			}
+			if !older {
+				last = true
+				return nil
+			}
+		}
+	})
+	return page, last, err
+}
+
+func selectEvents(ctx context.Context, db *sql.DB, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
+	var s statement
+	if f.To.Year() > 9999 {
+		f.To = time.Time{}
+	}
+	cond, err := s.where(f, asOf)
+	if err != nil {
+		return nil, err
+	}
+	if after != nil {
+		ts := s.bind(after.Timestamp.UTC())
+		cond += fmt.Sprintf(" AND (ts < %s OR (ts = %s AND id < %s))", ts, ts, "'"+uuidText(after.ID)+"'::UUID")
+	}
+	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.args...)
+}
+
+// readRecords runs a SELECT of columnList and completes the records' tags.
+func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]usage.Record, error) {
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []usage.Record
+	var sets []int64
+	tags := map[int64]map[string]string{}
+	for rows.Next() {
+		var s scanned
+		if err := rows.Scan(s.targets()...); err != nil {
+			return nil, err
+		}
+		r, err := s.record()
+		if err != nil {
+			return nil, err
+		}
+		out, sets = append(out, r), append(sets, s.tagset.Int64)
+		if s.tagset.Valid {
+			tags[s.tagset.Int64] = nil
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	rows.Close()
+	if err := readTags(ctx, db, tags); err != nil {
+		return nil, err
+	}
+	for i, n := range sets {
+		if n != 0 {
+			out[i].Tags = maps.Clone(tags[n])
+		}
+	}
+	return out, nil
+}
+
+// Get implements store.Ledger.
+func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error) {
+	var r usage.Record
+	err := e.read(ctx, func(db *sql.DB, at position) error {
+		// Two steps: the id column alone is scanned, then one row is read whole.
+		var s statement
+		f.From, f.To, f.Aggregates = time.Time{}, time.Time{}, true
+		cond, err := s.where(f, at.last)
+		if err != nil {
+			return err
+		}
+		var ts time.Time
+		uuid := "'" + uuidText(id) + "'::UUID"
+		err = db.QueryRowContext(ctx, `SELECT ts FROM events WHERE id = `+uuid+` AND `+cond+` LIMIT 1`, s.args...).Scan(&ts)
+		if err == sql.ErrNoRows {
+			return fault.New(fault.NotFound, "there is no event %s", id)
+		}
+		if err != nil {
+			return err
+		}
+		recs, err := readRecords(ctx, db, `SELECT `+columnList+` FROM events WHERE ts = $1 AND id = `+uuid, ts.UTC())
+		if err != nil {
+			return err
+		}
+		if len(recs) == 0 {
+			return fault.New(fault.NotFound, "there is no event %s", id)
+		}
+		r = recs[0]
+		return nil
+	})
+	return r, err
+}

@@ -1,0 +1,15 @@
+-- +goose Up
+
+CREATE TABLE own_prices (position BIGINT NOT NULL, id VARCHAR NOT NULL, doc VARCHAR NOT NULL);
+CREATE TABLE price_versions (id VARCHAR NOT NULL, doc VARCHAR NOT NULL);
+CREATE TABLE audit (id BIGINT NOT NULL, at TIMESTAMP NOT NULL, actor VARCHAR NOT NULL, action VARCHAR NOT NULL, detail VARCHAR NOT NULL);
+CREATE TABLE runs (
+	id VARCHAR NOT NULL, name VARCHAR NOT NULL, state VARCHAR NOT NULL,
+	started TIMESTAMP NOT NULL, finished TIMESTAMP, input VARCHAR, result VARCHAR, error VARCHAR NOT NULL
+);
+
+-- +goose Down
+DROP TABLE runs;
+DROP TABLE audit;
+DROP TABLE price_versions;
+DROP TABLE own_prices;

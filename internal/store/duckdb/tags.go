@@ -1,0 +1,151 @@
+package duckdb
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	duck "github.com/duckdb/duckdb-go/v2"
+
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// tagCache remembers the numbers of tag sets, so that most events need no
+// look-up. Used by the writer alone.
+type tagCache struct {
+	sets map[usage.ID]int64
+	next int64 // 0: not read yet
+}
+
+// maxCachedTagSets bounds the cache; when full it starts anew.
+const maxCachedTagSets = 200_000
+
+func (c *tagCache) forget() { c.sets, c.next = nil, 0 }
+
+// tagHash is the identity of a set: the hash of its sorted, length-prefixed
+// names and values.
+func tagHash(tags map[string]string) usage.ID {
+	var b []byte
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		for _, s := range [...]string{name, tags[name]} {
+			b = binary.AppendUvarint(b, uint64(len(s)))
+			b = append(b, s...)
+		}
+	}
+	h := sha256.Sum256(b)
+	return usage.ID(h[:16])
+}
+
+// intern gives the number of each record's tag set, 0 for none, and stores sets
+// that are new in the transaction at hand.
+func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Record) ([]int64, error) {
+	out := make([]int64, len(recs))
+	hashes := make([]usage.ID, len(recs))
+	if c.sets == nil || len(c.sets) > maxCachedTagSets {
+		c.sets = map[usage.ID]int64{}
+	}
+	unknown := map[usage.ID]map[string]string{}
+	for i, r := range recs {
+		if len(r.Tags) == 0 {
+			continue
+		}
+		hashes[i] = tagHash(r.Tags)
+		if _, ok := c.sets[hashes[i]]; !ok {
+			unknown[hashes[i]] = r.Tags
+		}
+	}
+	if len(unknown) > 0 {
+		if err := c.resolve(ctx, conn, unknown); err != nil {
+			return nil, err
+		}
+	}
+	for i, r := range recs {
+		if len(r.Tags) > 0 {
+			out[i] = c.sets[hashes[i]]
+		}
+	}
+	return out, nil
+}
+
+func (c *tagCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usage.ID]map[string]string) error {
+	ids := make([]string, 0, len(unknown))
+	for h := range unknown {
+		ids = append(ids, "'"+uuidText(h)+"'::UUID")
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT hash, id FROM tagsets WHERE hash IN (`+strings.Join(ids, ",")+`)`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var h duck.UUID
+		var id int64
+		if err := rows.Scan(&h, &id); err != nil {
+			return err
+		}
+		c.sets[usage.ID(h)] = id
+		delete(unknown, usage.ID(h))
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	if len(unknown) == 0 {
+		return nil
+	}
+	if c.next == 0 {
+		if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) + 1 FROM tagsets`).Scan(&c.next); err != nil {
+			return err
+		}
+	}
+	var sets, tags strings.Builder
+	var setArgs, tagArgs []any
+	for h, t := range unknown {
+		id := c.next
+		c.next++
+		c.sets[h] = id
+		fmt.Fprintf(&sets, "(%d, '%s'),", id, uuidText(h))
+		for name, value := range t {
+			fmt.Fprintf(&tags, "(%d, ?, ?),", id)
+			tagArgs = append(tagArgs, name, value)
+		}
+	}
+	if _, err := conn.ExecContext(ctx, `INSERT INTO tagsets VALUES `+strings.TrimSuffix(sets.String(), ","), setArgs...); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, `INSERT INTO tags VALUES `+strings.TrimSuffix(tags.String(), ","), tagArgs...)
+	return err
+}
+
+// readTags gives the tags of sets by number.
+func readTags(ctx context.Context, q querier, sets map[int64]map[string]string) error {
+	if len(sets) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(sets))
+	for id := range sets {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	rows, err := q.QueryContext(ctx, `SELECT tagset, name, value FROM tags WHERE tagset IN (`+strings.Join(ids, ",")+`)`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var name, value string
+		if err := rows.Scan(&id, &name, &value); err != nil {
+			return err
+		}
+		if sets[id] == nil {
+			sets[id] = map[string]string{}
+		}
+		sets[id][name] = value
+	}
+	return rows.Err()
+}

@@ -1,0 +1,366 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	duck "github.com/duckdb/duckdb-go/v2"
+
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// maxCommit is how many events one commit gathers at most. The writer never
+// waits for more: what arrived while the last commit was being written is the
+// next one.
+const maxCommit = 5_000
+
+// appendJob is one caller's Append.
+type appendJob struct {
+	records  []usage.Record
+	outcomes []store.Outcome
+	done     chan error
+}
+
+// task is other work that must not run beside a commit.
+type task struct {
+	run  func(ctx context.Context, w *writer) error
+	done chan error
+}
+
+// Append implements store.Ledger.
+func (e *Engine) Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	j := &appendJob{records: records, done: make(chan error, 1)}
+	wait := time.NewTimer(e.opts.QueueWait)
+	defer wait.Stop()
+	select {
+	case <-e.stop:
+		return nil, errStopping
+	default:
+	}
+	e.queued.Add(int64(len(records)))
+	defer e.queued.Add(-int64(len(records)))
+	select {
+	case e.appends <- j:
+	case <-wait.C:
+		return nil, &fault.Error{Code: fault.Unavailable, Message: "the ledger is behind; nothing was stored", RetryAfter: time.Second}
+	case <-e.stop:
+		return nil, errStopping
+	case <-ctx.Done():
+		return nil, &fault.Error{Code: fault.Unavailable, Message: "the request ended before the events were stored", RetryAfter: time.Second, Err: ctx.Err()}
+	}
+	// From here the writer answers, also when ctx ends: what it commits must be
+	// acknowledged as what it is.
+	select {
+	case err := <-j.done:
+		return j.outcomes, err
+	case <-e.stopped:
+		select {
+		case err := <-j.done:
+			return j.outcomes, err
+		default:
+			return nil, errStopping
+		}
+	}
+}
+
+var errStopping = &fault.Error{Code: fault.Unavailable, Message: "the server is stopping; nothing was stored", RetryAfter: 2 * time.Second}
+
+// do runs fn between commits.
+func (e *Engine) do(ctx context.Context, fn func(ctx context.Context, w *writer) error) error {
+	t := &task{run: fn, done: make(chan error, 1)}
+	select {
+	case e.tasks <- t:
+	case <-e.stop:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-t.done:
+		return err
+	case <-e.stopped:
+		select {
+		case err := <-t.done:
+			return err
+		default:
+			return errStopping
+		}
+	}
+}
+
+// writer is the one goroutine that changes events. It owns its connection, the
+// appenders on it, and the memory of what is stored.
+type writer struct {
+	e       *Engine
+	known   *known
+	conn    *sql.Conn
+	events  *duck.Appender
+	commits *duck.Appender
+	args    []driver.Value
+}
+
+func newWriter(ctx context.Context, e *Engine) (*writer, error) {
+	w := &writer{e: e, known: newKnown(e.opts.IdentityMemory, &e.counts)}
+	return w, w.connect(ctx)
+}
+
+func (w *writer) connect(ctx context.Context) error {
+	conn, err := w.e.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("writer's connection: %w", err)
+	}
+	err = conn.Raw(func(c any) (err error) {
+		if w.events, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "events"); err != nil {
+			return err
+		}
+		w.commits, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "commits")
+		return err
+	})
+	if err != nil {
+		conn.Close()
+		return fmt.Errorf("appender: %w", err)
+	}
+	w.conn = conn
+	return nil
+}
+
+// disconnect gives up the connection; errors no longer matter.
+func (w *writer) disconnect() {
+	if w.conn == nil {
+		return
+	}
+	for _, a := range []*duck.Appender{w.events, w.commits} {
+		if a != nil {
+			_ = a.Clear()
+			_ = a.Close()
+		}
+	}
+	_ = w.conn.Close()
+	w.conn, w.events, w.commits = nil, nil, nil
+}
+
+// run commits until the engine stops and what was accepted is answered.
+func (w *writer) run() {
+	defer close(w.e.stopped)
+	ctx := context.Background() // a commit, once begun, is finished
+	var jobs []*appendJob
+	for {
+		select {
+		case j := <-w.e.appends:
+			jobs = w.gather(append(jobs[:0], j))
+			w.commit(ctx, jobs)
+		case t := <-w.e.tasks:
+			t.done <- w.task(ctx, t)
+		case <-w.e.stop:
+			for {
+				select {
+				case j := <-w.e.appends:
+					jobs = w.gather(append(jobs[:0], j))
+					w.commit(ctx, jobs)
+					continue
+				default:
+				}
+				w.disconnect()
+				return
+			}
+		}
+	}
+}
+
+func (w *writer) gather(jobs []*appendJob) []*appendJob {
+	n := len(jobs[0].records)
+	for n < maxCommit {
+		select {
+		case j := <-w.e.appends:
+			jobs = append(jobs, j)
+			n += len(j.records)
+		default:
+			return jobs
+		}
+	}
+	return jobs
+}
+
+// commit stores what is new of all jobs in one transaction and answers them.
+func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
+	err := w.ready(ctx)
+	if err == nil {
+		if err = w.store(ctx, jobs); err != nil {
+			w.e.log.Error("commit failed; nothing of it was acknowledged", "err", err)
+			w.reset(ctx, err)
+			err = &fault.Error{Code: fault.Unavailable, Message: "the ledger could not store the events", RetryAfter: time.Second, Err: err}
+		}
+	}
+	for _, j := range jobs {
+		j.done <- err
+	}
+}
+
+func (w *writer) store(ctx context.Context, jobs []*appendJob) error {
+	var recs []*usage.Record
+	for _, j := range jobs {
+		for i := range j.records {
+			recs = append(recs, &j.records[i])
+		}
+	}
+	verdicts, err := w.known.judge(ctx, w.conn, recs)
+	if err != nil {
+		return err
+	}
+	var new []*usage.Record
+	for i, v := range verdicts {
+		if v == fresh {
+			new = append(new, recs[i])
+		}
+	}
+	if len(new) > 0 {
+		if err := w.insert(ctx, new); err != nil {
+			return err
+		}
+		w.known.stored(new)
+	}
+	i := 0
+	for _, j := range jobs {
+		j.outcomes = make([]store.Outcome, len(j.records))
+		for k := range j.records {
+			switch verdicts[i] {
+			case duplicate:
+				j.outcomes[k] = store.Duplicate
+			case conflict:
+				j.outcomes[k] = store.Conflict
+			}
+			i++
+		}
+	}
+	return nil
+}
+
+func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
+	n := w.e.last.Load() + 1
+	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
+		return err
+	}
+	sets, err := w.e.tags.intern(ctx, w.conn, recs)
+	if err != nil {
+		return fmt.Errorf("tags: %w", err)
+	}
+	for i, r := range recs {
+		if w.args, err = (row{r, sets[i]}).values(w.args, n); err != nil {
+			return err
+		}
+		if err := w.events.AppendRow(w.args...); err != nil {
+			return fmt.Errorf("append: %w", err)
+		}
+	}
+	if err := w.events.Flush(); err != nil {
+		return fmt.Errorf("flush events: %w", err)
+	}
+	return w.seal(ctx, n, len(recs))
+}
+
+// keptCommits is how many rows of commits are kept at least; the highest is what
+// recovery needs, and corrections and removals (no events) are kept for ever.
+const keptCommits = 10_000
+
+// seal writes the commit's row and commits.
+func (w *writer) seal(ctx context.Context, n int64, events int) error {
+	if err := w.commits.AppendRow(n, w.e.now(), int64(events), marker(n)); err != nil {
+		return fmt.Errorf("append commit: %w", err)
+	}
+	if err := w.commits.Flush(); err != nil {
+		return fmt.Errorf("flush commit: %w", err)
+	}
+	if n%keptCommits == 0 {
+		if err := w.exec(ctx, `DELETE FROM commits WHERE n <= ? AND events > 0`, n-keptCommits); err != nil {
+			return fmt.Errorf("trim commits: %w", err)
+		}
+	}
+	if err := w.exec(ctx, `COMMIT`); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	w.e.last.Store(n)
+	if err := w.e.acks.write(n); err != nil {
+		w.e.log.Warn("acknowledged commit could not be noted", "err", err)
+	}
+	return nil
+}
+
+func (w *writer) exec(ctx context.Context, q string, args ...any) error {
+	_, err := w.conn.ExecContext(ctx, q, args...)
+	return err
+}
+
+// task runs a task in the transaction it opens itself.
+func (w *writer) task(ctx context.Context, t *task) error {
+	if err := w.ready(ctx); err != nil {
+		return err
+	}
+	err := t.run(ctx, w)
+	if err != nil {
+		w.reset(ctx, err)
+	}
+	return err
+}
+
+// ready makes sure there is a connection, opening the ledger anew after a
+// failure that closed it.
+func (w *writer) ready(ctx context.Context) error {
+	if w.conn != nil {
+		return nil
+	}
+	if w.e.db == nil {
+		if err := w.e.openLedger(ctx); err != nil {
+			w.e.log.Error("the ledger does not open", "err", err)
+			return errDown
+		}
+		w.e.log.Info("the ledger is open again")
+	}
+	if err := w.connect(ctx); err != nil {
+		return errors.Join(errDown, err)
+	}
+	return nil
+}
+
+// reset forgets everything that a failed transaction may have left half done.
+// A commit that failed may still have happened: what is known of the ledger is
+// read from it again. After an error that the engine calls fatal the file is
+// closed and opened anew.
+func (w *writer) reset(ctx context.Context, cause error) {
+	if w.conn != nil {
+		_ = w.exec(ctx, `ROLLBACK`)
+	}
+	w.disconnect()
+	w.known.forget()
+	w.e.tags.forget()
+	db := w.e.db
+	healthy := false
+	var last int64
+	if db != nil && !isFatal(cause) {
+		healthy = db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits`).Scan(&last) == nil &&
+			w.e.counts.load(ctx, db) == nil
+	}
+	if healthy {
+		w.e.last.Store(max(w.e.last.Load(), last))
+		return
+	}
+	w.e.mu.Lock()
+	if w.e.db != nil {
+		_ = w.e.db.Close()
+		w.e.db = nil
+	}
+	w.e.mu.Unlock()
+}
+
+func isFatal(err error) bool {
+	var d *duck.Error
+	return errors.As(err, &d) && (d.Type == duck.ErrorTypeFatal || d.Type == duck.ErrorTypeInternal || d.Type == duck.ErrorTypeIO)
+}

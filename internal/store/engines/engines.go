@@ -1,0 +1,33 @@
+// Package engines is the only list of storage engines: it opens the one that
+// the options name.
+package engines
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/duckdb"
+)
+
+// Options name an engine and where its data is.
+type Options struct {
+	// Dir is the data directory of the embedded engine.
+	Dir string
+	Log *slog.Logger
+	// MemoryLimit bounds the engine's memory in bytes; 0 is its default.
+	MemoryLimit int64
+	// QueueWait is how long an append waits for room; 0 is the default.
+	QueueWait time.Duration
+}
+
+// Open opens the engine, bringing its schema up to date. It fails with
+// fault.Conflict when another process holds the data.
+func Open(ctx context.Context, o Options) (store.Engine, error) {
+	return duckdb.Open(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit, QueueWait: o.QueueWait})
+}
+
+// AcceptLoss forgets a loss that an earlier start reported; it returns the
+// sentence that was on record, "" for none.
+func AcceptLoss(dir string) (string, error) { return duckdb.AcceptLoss(dir) }
