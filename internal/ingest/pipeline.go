@@ -1,0 +1,215 @@
+// Package ingest takes decoded events to the ledger: it validates, prices, gives
+// each its identity, stores and announces. It knows no wire format (its children
+// do), no engine and no transport.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Appender is what the pipeline needs of a store.Ledger.
+type Appender interface {
+	Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error)
+}
+
+// VersionKeeper is what the pipeline needs of a store.Prices.
+type VersionKeeper interface {
+	PutVersions(ctx context.Context, versions []pricing.Version) error
+}
+
+// Book is what the pipeline needs of a *pricing.Book.
+type Book interface {
+	// Price gives the event's cost and fills in its normalised names.
+	Price(e *usage.Event) (usage.Costing, error)
+	Version(id string) (pricing.Version, bool)
+}
+
+// Params are what a Pipeline is made of. Ledger, Book, Versions and Log are
+// required.
+type Params struct {
+	Ledger Appender
+	// Book gives the price book in force; one batch is priced with one book.
+	Book     func() Book
+	Versions VersionKeeper
+	Now      func() time.Time
+	Log      *slog.Logger
+	// Announce is told what was newly stored. It is called once per batch and
+	// must not wait for slow readers; its failure fails nothing.
+	Announce func([]usage.Record)
+	// OldestAllowed is the time before which a project keeps nothing; nil and the
+	// zero time are no bound.
+	OldestAllowed func(project string) time.Time
+	// Stale is called when events without a price were stored while the book was
+	// being changed, so that the new book may have missed them.
+	Stale func()
+}
+
+// Pipeline stores batches of events. It may be used from many goroutines.
+type Pipeline struct {
+	Params
+	kept   versions
+	warned warned
+}
+
+// New makes a pipeline.
+func New(p Params) *Pipeline {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	return &Pipeline{Params: p}
+}
+
+// Ingest stores a batch and returns without error only when everything that the
+// result counts is durable. A batch with an invalid event stores nothing
+// (fault.Invalid, with the problems by field), unless it is Partial. An event
+// for a project that the sender may not write stops either kind
+// (fault.Forbidden). Errors of the ledger pass through: fault.Unavailable means
+// that a retry is safe, and needed.
+func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
+	if len(b.Events) == 0 || len(b.Events) > MaxBatch {
+		return Result{}, BatchSizeError()
+	}
+	j := p.judge(&b)
+	if j.forbidden != nil {
+		return Result{}, j.forbidden
+	}
+	if len(j.rejected) > 0 && !b.Partial {
+		return Result{}, j.invalid()
+	}
+	if j.failure != nil {
+		return Result{}, j.failure
+	}
+
+	result := Result{Rejected: j.rejections(), Warnings: warnings(b.Events)}
+	if len(j.records) == 0 {
+		return result, nil
+	}
+	if err := p.kept.keep(ctx, p.Versions, j.book, j.records); err != nil {
+		return Result{}, err
+	}
+	outcomes, err := p.Ledger.Append(ctx, j.records)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(outcomes) != len(j.records) {
+		return Result{}, fault.New(fault.Internal, "the ledger gave %d outcomes for %d events", len(outcomes), len(j.records))
+	}
+	for i, outcome := range outcomes {
+		switch outcome {
+		case store.Stored:
+			result.Accepted++
+		case store.Duplicate:
+			result.Duplicates++
+		case store.Conflict:
+			result.Conflicts = append(result.Conflicts, Conflict{Index: j.indexes[i], ID: j.records[i].ID})
+		}
+	}
+	p.tell(j, outcomes, result.Accepted)
+	return result, nil
+}
+
+// tell announces what was stored. The events are durable: nothing that happens
+// here may become an error.
+func (p *Pipeline) tell(j *judgement, outcomes []store.Outcome, accepted int) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.Log.Error("Announcing stored events failed", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	if accepted == 0 {
+		return
+	}
+	stored := j.records
+	if accepted < len(stored) {
+		stored = make([]usage.Record, 0, accepted)
+		for i, outcome := range outcomes {
+			if outcome == store.Stored {
+				stored = append(stored, j.records[i])
+			}
+		}
+	}
+	unpriced := p.warned.warn(p.Log, stored)
+	// Whoever swaps the book re-prices what is in the ledger afterwards; these
+	// events may have come too late for that.
+	if unpriced && p.Stale != nil && p.Book() != j.book {
+		p.Stale()
+	}
+	if p.Announce != nil {
+		p.Announce(stored)
+	}
+}
+
+// judgement is what became of a batch before anything is stored.
+type judgement struct {
+	book Book
+	// records are the valid events, indexes their places in the batch.
+	records  []usage.Record
+	indexes  []int
+	rejected []rejection
+	// forbidden and failure end the whole batch.
+	forbidden, failure *fault.Error
+}
+
+type rejection struct {
+	index    int
+	problems []usage.Problem
+	more     int
+}
+
+// judge validates, prices and identifies every event.
+func (p *Pipeline) judge(b *Batch) *judgement {
+	now := p.Now().UTC().Truncate(time.Microsecond)
+	j := &judgement{
+		book:    p.Book(),
+		records: make([]usage.Record, 0, len(b.Events)),
+		indexes: make([]int, 0, len(b.Events)),
+	}
+	for i := range b.Events {
+		in := &b.Events[i]
+		e := &in.Event
+		switch {
+		case e.Project != "":
+			if b.MayWrite != nil && !b.MayWrite(e.Project) && j.forbidden == nil {
+				j.forbidden = &fault.Error{
+					Code:    fault.Forbidden,
+					Message: "This key may not write to the project of " + eventField(i, ""),
+					Details: map[string][]string{eventField(i, "project"): {"is not a project of this key"}},
+				}
+			}
+		case b.DefaultProject != "":
+			e.Project = b.DefaultProject
+		default:
+			e.Project = "default"
+		}
+		if e.TimestampDefaulted {
+			e.Timestamp = now
+		}
+		problems := p.problems(in, now)
+		if len(problems) == 0 {
+			costing, err := j.book.Price(e)
+			if err == nil {
+				j.records = append(j.records, usage.Record{ID: e.Identity(), Event: *e, Costing: costing, ReceivedAt: now})
+				j.indexes = append(j.indexes, i)
+				continue
+			}
+			var known *fault.Error
+			if !errors.As(err, &known) || known.Code != fault.Invalid {
+				j.failure = &fault.Error{Code: fault.Internal, Message: "An event could not be priced", Err: fmt.Errorf("%s: %w", eventField(i, ""), err)}
+				continue
+			}
+			problems = fromFault(known)
+		}
+		j.rejected = append(j.rejected, rejection{index: i, problems: problems, more: in.MoreProblems})
+	}
+	return j
+}
