@@ -24,8 +24,11 @@ type Call struct {
 type Line struct {
 	// Unit is the price's name, for example "cacheRead".
 	Unit string `json:"unit"`
-	// Quantity is what was counted; disjoint from every other line's.
+	// Quantity is what is charged for, disjoint from every other line's: what was
+	// counted, or the least that is charged.
 	Quantity int64 `json:"quantity"`
+	// Counted is what was counted when the least was charged instead; else 0.
+	Counted int64 `json:"counted,omitempty"`
 	// Price is USD per Per.
 	Price  money.USD `json:"price"`
 	Per    int64     `json:"per"`
@@ -40,6 +43,8 @@ type Quote struct {
 	// ProviderID and ModelID are the normalised names.
 	ProviderID, ModelID string
 	Lines               []Line
+	// Uncovered names the counts that have no price at all and so cost nothing.
+	Uncovered []string
 }
 
 // Rate is the price of one unit.
@@ -60,7 +65,7 @@ type Step struct {
 }
 
 // Version is one immutable price: what one model costs at one tier, region and
-// time window. Its ID is a hash of all of it.
+// time window. Its ID is a hash of all of it but Source.
 type Version struct {
 	ID              string
 	Provider, Model string

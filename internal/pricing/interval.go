@@ -1,0 +1,87 @@
+package pricing
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Selector names the own prices of one thing: exactly this project ("" is the
+// one for all), tier ("" is standard) and region ("" is any).
+type Selector struct {
+	Provider, Model     string
+	Project             string
+	ServiceTier, Region string
+}
+
+func (s Selector) matches(v *Version) bool {
+	return sameName(s.Provider, v.Provider) && sameName(s.Model, v.Model) && s.Project == v.Project &&
+		tierName(s.ServiceTier) == tierName(v.ServiceTier) && regionName(s.Region) == regionName(v.Region)
+}
+
+func sameName(a, b string) bool {
+	return lowerName(a) == lowerName(b)
+}
+
+// lowerName is a name as own prices are kept under it.
+func lowerName(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+func selectorOf(v *Version) Selector {
+	return Selector{v.Provider, v.Model, v.Project, v.ServiceTier, v.Region}
+}
+
+// Replace puts an own price among those that exist: what overlaps it (the same
+// provider, model, project, tier, region and window) is ended where it starts
+// and goes on where it ends. It returns the ids to remove and the prices to
+// store; outside of put's interval nothing changes.
+func Replace(existing []Own, put Own) (remove []string, puts []Own) {
+	put.Version = put.sealed()
+	same := selectorOf(&put.Version)
+	for _, old := range existing {
+		if !same.matches(&old.Version) || compareWindows(old.Window, put.Window) != 0 || !overlaps(&old.Version, &put.Version) {
+			continue
+		}
+		remove = append(remove, old.ID)
+		puts = append(puts, outside(old, &put.Version)...)
+	}
+	return remove, append(puts, put)
+}
+
+// End takes the own prices that sel names out of force from at on: one in force
+// is ended, a later one removed, an earlier one left as it was.
+func End(existing []Own, sel Selector, at time.Time) (remove []string, puts []Own) {
+	never := Version{From: bound(at)}
+	for _, old := range existing {
+		if !sel.matches(&old.Version) || !overlaps(&old.Version, &never) {
+			continue
+		}
+		remove = append(remove, old.ID)
+		puts = append(puts, outside(old, &never)...)
+	}
+	return remove, puts
+}
+
+func overlaps(a, b *Version) bool {
+	return startMicros(a.From) < endMicros(b.To) && startMicros(b.From) < endMicros(a.To)
+}
+
+// outside is what is left of an own price before and after an interval.
+func outside(o Own, cut *Version) []Own {
+	var left []Own
+	if startMicros(o.From) < startMicros(cut.From) {
+		before := o
+		before.To = cut.From
+		left = append(left, before)
+	}
+	if endMicros(cut.To) < endMicros(o.To) && endMicros(cut.To) != math.MaxInt64 {
+		after := o
+		after.From = cut.To
+		left = append(left, after)
+	}
+	for i := range left {
+		left[i].Rates = slices.Clone(left[i].Rates)
+		left[i].Version = left[i].sealed()
+	}
+	return left
+}
