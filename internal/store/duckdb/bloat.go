@@ -19,6 +19,7 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 	err := e.read(ctx, func(db *sql.DB, at position) error {
 		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
 		var s statement
+		q.Aggregates = false // a span that sums its children is not a call
 		cond, err := s.where(q.Filter, t.AsOf)
 		if err != nil {
 			return err

@@ -119,7 +119,7 @@ func (e *Engine) AppendAudit(ctx context.Context, a store.AuditEntry) error {
 func (e *Engine) ListAudit(ctx context.Context, below int64, limit int) ([]store.AuditEntry, error) {
 	var out []store.AuditEntry
 	err := e.read(ctx, func(db *sql.DB, _ position) error {
-		rows, err := db.QueryContext(ctx, `SELECT id, at, actor, action, detail FROM audit WHERE ? = 0 OR id < ? ORDER BY id DESC LIMIT ?`, below, below, limit)
+		rows, err := db.QueryContext(ctx, `SELECT id, made, actor, action, detail FROM audit WHERE ? = 0 OR id < ? ORDER BY id DESC LIMIT ?`, below, below, limit)
 		if err != nil {
 			return err
 		}

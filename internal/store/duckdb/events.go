@@ -55,14 +55,11 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 	err = e.read(ctx, func(db *sql.DB, at position) error {
 		*asOf = at.bound(*asOf)
 		top := f.To
-		if after != nil {
-			top = after.Timestamp.Add(time.Microsecond)
-		}
 		if top.IsZero() {
-			top = time.UnixMicro(1<<62 - 1).UTC()
-			if !f.To.IsZero() {
-				top = f.To
-			}
+			top = endOfTime
+		}
+		if after != nil && after.Timestamp.Before(top) {
+			top = after.Timestamp.Add(time.Microsecond)
 		}
 		for need := 2 * want; ; need *= 8 {
 			// The span of the newest moment wanted, and as many before it as hold
@@ -89,11 +86,11 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 	return page, last, err
 }
 
+// endOfTime is later than any timestamp that an event may have.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func selectEvents(ctx context.Context, db *sql.DB, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
 	var s statement
-	if f.To.Year() > 9999 {
-		f.To = time.Time{}
-	}
 	cond, err := s.where(f, asOf)
 	if err != nil {
 		return nil, err

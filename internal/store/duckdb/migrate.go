@@ -40,7 +40,7 @@ const versionTable = "schema_versions"
 func (versions) Tablename() string { return versionTable }
 
 func (versions) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
-	_, err := db.ExecContext(ctx, `CREATE TABLE `+versionTable+` (version BIGINT NOT NULL, at TIMESTAMP NOT NULL)`)
+	_, err := db.ExecContext(ctx, `CREATE TABLE `+versionTable+` (version BIGINT NOT NULL, made TIMESTAMP NOT NULL)`)
 	return err
 }
 
@@ -63,7 +63,7 @@ func (versions) Delete(ctx context.Context, db database.DBTxConn, version int64)
 
 func (versions) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
 	r := database.GetMigrationResult{IsApplied: true}
-	err := db.QueryRowContext(ctx, `SELECT at FROM `+versionTable+` WHERE version = ?`, version).Scan(&r.Timestamp)
+	err := db.QueryRowContext(ctx, `SELECT made FROM `+versionTable+` WHERE version = ?`, version).Scan(&r.Timestamp)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, database.ErrVersionNotFound
 	}

@@ -40,6 +40,14 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 		}
 		return rows.Err()
 	})
+	if err == nil && q.Offset > 0 && len(t.Rows) == 0 {
+		// The sums come beside the rows; behind the last row they are asked for.
+		first := q
+		first.AsOf, first.Offset, first.Limit = t.AsOf, 0, 1
+		var whole analytics.Table
+		whole, err = e.Query(ctx, first)
+		t.Cost, t.Calls = whole.Cost, whole.Calls
+	}
 	return t, err
 }
 

@@ -78,7 +78,14 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 			return nil, err
 		}
 	}
-	// Numbers are never used twice, also not those of lost commits.
+	if promised > last {
+		// Numbers are never used twice, also not those of lost commits, and a loss
+		// is found once.
+		if _, err := db.ExecContext(ctx, `INSERT INTO commits VALUES (?, ?, 0, ?)`, promised, e.now(), marker(promised)); err != nil {
+			db.Close()
+			return nil, fmt.Errorf("note lost commits: %w", err)
+		}
+	}
 	e.last.Store(max(last, promised))
 	return db, nil
 }

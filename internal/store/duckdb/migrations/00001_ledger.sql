@@ -76,11 +76,11 @@ CREATE TABLE tags (tagset BIGINT NOT NULL, name VARCHAR NOT NULL, value VARCHAR 
 
 -- One row for each commit. marker holds the number as text that can be found
 -- in a write-ahead log that does not replay.
-CREATE TABLE commits (n BIGINT NOT NULL, at TIMESTAMP NOT NULL, events BIGINT NOT NULL, marker VARCHAR NOT NULL);
+CREATE TABLE commits (n BIGINT NOT NULL, made TIMESTAMP NOT NULL, events BIGINT NOT NULL, marker VARCHAR NOT NULL);
 
 -- The costs that a correction replaced.
 CREATE TABLE corrections (
-	n BIGINT NOT NULL, at TIMESTAMP NOT NULL, reason VARCHAR NOT NULL,
+	n BIGINT NOT NULL, made TIMESTAMP NOT NULL, reason VARCHAR NOT NULL,
 	id UUID NOT NULL, ts TIMESTAMP NOT NULL,
 	old_cost BIGINT NOT NULL, new_cost BIGINT NOT NULL,
 	old_source UTINYINT NOT NULL, new_source UTINYINT NOT NULL,
