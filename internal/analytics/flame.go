@@ -1,0 +1,188 @@
+package analytics
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/costprof/costprof/internal/money"
+)
+
+// Other is the name under which small siblings are summed up. Real values may
+// have the same name, so what is summed up is also marked.
+const Other = "(other)"
+
+// RootName is the name of a flame tree's root.
+const RootName = "Project"
+
+// DefaultMaxNodes bounds a flame tree when nothing else is said.
+const DefaultMaxNodes = 5_000
+
+// Node is a node of a flame tree. Value, Calls and Tokens of a node with children
+// are exactly the sums of theirs. Children come dearest first, then by name in
+// byte order.
+type Node struct {
+	Name     string      `json:"name"`
+	Value    money.Total `json:"value"`
+	Calls    int64       `json:"callCount"`
+	Tokens   int64       `json:"tokens"`
+	Folded   bool        `json:"folded,omitempty"` // stands for smaller siblings
+	Children []*Node     `json:"children,omitempty"`
+}
+
+// Flame makes the tree of rows, which hold one name for each level and no two
+// the same names. At most maxNodes nodes remain, the root and every "(other)"
+// counted: the dearest ones, wherever they are. fault.Invalid when the tokens do
+// not fit 63 bits.
+func Flame(rows []Row, maxNodes int) (*Node, error) {
+	levels := 0
+	if len(rows) > 0 {
+		levels = len(rows[0].Names)
+	}
+	byDepth := make([][]Row, levels+1)
+	byDepth[levels] = rows
+	if levels == 0 && len(rows) == 0 {
+		byDepth[0] = []Row{{}}
+	}
+	for depth := levels - 1; depth >= 0; depth-- {
+		index := map[string]int{}
+		for i := range byDepth[depth+1] {
+			r := &byDepth[depth+1][i]
+			key := path(r.Names[:depth])
+			at, known := index[key]
+			if !known {
+				at = len(byDepth[depth])
+				index[key] = at
+				byDepth[depth] = append(byDepth[depth], Row{Names: r.Names[:depth]})
+			}
+			if err := byDepth[depth][at].Merge(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return FlameOf(byDepth, maxNodes)
+}
+
+// FlameOf makes the tree of the answers to one Query for each depth: byDepth[k]
+// groups by the first k levels, byDepth[0] is the total. Each answer may be cut
+// to its maxNodes dearest rows and the tree is still the same, exactly: a node
+// that is among the dearest of all is among the dearest of its depth, and so is
+// its parent, which costs no less.
+func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
+	leaf := len(byDepth) - 1
+	nodes := make([]*flameNode, 0, maxNodes)
+	for depth, rows := range byDepth {
+		for i := range rows {
+			nodes = append(nodes, &flameNode{row: &rows[i], depth: depth})
+		}
+	}
+	slices.SortFunc(nodes, func(a, b *flameNode) int {
+		return cmp.Or(b.row.Cost.Cmp(a.row.Cost), cmp.Compare(a.depth, b.depth), slices.Compare(a.row.Names, b.row.Names))
+	})
+	nodes = keepable(nodes, leaf, maxNodes)
+
+	root := &Node{Name: RootName}
+	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
+		total := &byDepth[0][0]
+		if total.Input > math.MaxInt64-total.Output {
+			return nil, errCounts()
+		}
+		root.Value, root.Calls, root.Tokens = total.Cost, total.Calls, total.Tokens()
+	}
+	for _, n := range nodes {
+		n.node = &Node{Name: n.name(), Value: n.row.Cost, Calls: n.row.Calls, Tokens: n.row.Tokens()}
+		if n.parent == nil {
+			n.node = root
+		} else {
+			n.parent.node.Children = append(n.parent.node.Children, n.node)
+		}
+	}
+	for _, n := range nodes {
+		rest := Node{Name: Other, Folded: true, Value: n.node.Value, Calls: n.node.Calls, Tokens: n.node.Tokens}
+		for _, c := range n.node.Children {
+			rest.Value = rest.Value.Sub(c.Value)
+			rest.Calls -= c.Calls
+			rest.Tokens -= c.Tokens
+		}
+		if n.depth < leaf && rest.Calls != 0 {
+			n.node.Children = append(n.node.Children, &rest)
+		}
+		slices.SortFunc(n.node.Children, func(a, b *Node) int {
+			return cmp.Or(b.Value.Cmp(a.Value), strings.Compare(a.Name, b.Name), compareFolded(a, b))
+		})
+	}
+	return root, nil
+}
+
+type flameNode struct {
+	row    *Row
+	depth  int
+	parent *flameNode
+	// unseen counts the calls that no kept child has: an "(other)" stands for
+	// them.
+	unseen int64
+	node   *Node
+}
+
+func (n *flameNode) name() string {
+	if n.depth == 0 {
+		return RootName
+	}
+	return n.row.Names[n.depth-1]
+}
+
+// keepable gives the longest beginning of nodes, ranked dearest first and parents
+// before children, that with the "(other)" nodes it needs is within maxNodes. It
+// links the nodes to their parents.
+func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
+	known := map[string]*flameNode{}
+	kept := nodes[:0:0]
+	others, fits := 0, 0
+	for _, n := range nodes {
+		if len(kept) == maxNodes {
+			break
+		}
+		if n.depth > 0 {
+			n.parent = known[path(n.row.Names[:n.depth-1])]
+			if n.parent == nil {
+				continue // cut away with its parent, whose "(other)" holds it
+			}
+			if n.parent.unseen -= n.row.Calls; n.parent.unseen == 0 {
+				others--
+			}
+		}
+		if n.depth < leaf {
+			if n.unseen = n.row.Calls; n.unseen != 0 {
+				others++
+			}
+			known[path(n.row.Names)] = n
+		}
+		kept = append(kept, n)
+		if len(kept)+others <= maxNodes {
+			fits = len(kept)
+		}
+	}
+	return kept[:fits]
+}
+
+// path joins names unambiguously: no name contains U+0000.
+func path(names []string) string {
+	var b strings.Builder
+	for _, n := range names {
+		b.WriteString(n)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// compareFolded puts a real "(other)" before the folded one.
+func compareFolded(a, b *Node) int {
+	switch {
+	case a.Folded == b.Folded:
+		return 0
+	case b.Folded:
+		return -1
+	}
+	return 1
+}
