@@ -53,8 +53,8 @@ func Value(r *usage.Record, d analytics.Dimension, bySent bool) string {
 }
 
 // Match says whether the filter selects the record. Provider and model are
-// compared as normalised. A dimension with an empty list of values is not a
-// restriction. AsOf is not judged here: records carry no commit number.
+// compared as normalised. A dimension with an empty list of values accepts none.
+// AsOf is not judged here: records carry no commit number.
 func Match(r *usage.Record, f analytics.Filter) bool {
 	if !f.From.IsZero() && r.Timestamp.Before(f.From) {
 		return false
@@ -63,7 +63,7 @@ func Match(r *usage.Record, f analytics.Filter) bool {
 		return false
 	}
 	for d, values := range f.Any {
-		if len(values) > 0 && !slices.Contains(values, Value(r, d, false)) {
+		if !slices.Contains(values, Value(r, d, false)) {
 			return false
 		}
 	}

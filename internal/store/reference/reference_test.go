@@ -103,6 +103,7 @@ func TestFilters(t *testing.T) {
 		"ok":            {analytics.Filter{Status: analytics.StatusOK}, 4},
 		"sources":       {analytics.Filter{Sources: []usage.Source{usage.SourceClient, usage.SourceUnpriced}}, 2},
 		"aggregates":    {analytics.Filter{Aggregates: true}, 6},
+		"none of":       {analytics.Filter{Any: map[analytics.Dimension][]string{analytics.Feature: {}}}, 0},
 	} {
 		if got := Query(calls(), analytics.Query{Filter: c.filter}).Calls; got != c.want {
 			t.Errorf("%s: %d calls, want %d", name, got, c.want)
