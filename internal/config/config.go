@@ -39,7 +39,7 @@ type Config struct {
 
 	IngestMemory    Size          `name:"ingest-memory" env:"COSTPROF_INGEST_MEMORY" default:"128MiB" help:"Most memory for the bodies of event batches being read and stored."`
 	IngestQueueWait time.Duration `name:"ingest-queue-wait" env:"COSTPROF_INGEST_QUEUE_WAIT" default:"5s" help:"Longest wait of a batch for that memory before it is refused with 503."`
-	MemoryLimit     Size          `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"768MiB" help:"Most memory for the engine of the embedded ledger."`
+	MemoryLimit     Size          `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"700MiB" help:"Most memory for the engine of the embedded ledger."`
 }
 
 // MaxBody is the most bytes that an event batch may have, decompressed. The

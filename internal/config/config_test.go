@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel: "info", LogFormat: "text",
 		HeaderTimeout: 10 * time.Second, BodyTimeout: time.Minute, RequestTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, ShutdownGrace: 20 * time.Second,
-		IngestMemory: 128 << 20, IngestQueueWait: 5 * time.Second, MemoryLimit: 768 << 20,
+		IngestMemory: 128 << 20, IngestQueueWait: 5 * time.Second, MemoryLimit: 700 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -111,7 +111,7 @@ func TestEmbedded(t *testing.T) {
 	write(t, ".env", "PORT=4100\nCOSTPROF_CONFIG=c.yaml\n")
 	write(t, "c.yaml", "log-format: json\n")
 	var cli struct {
-		JSON  bool
+		Key   string `env:"COSTPROF_KEY"`
 		Serve struct {
 			Config
 		} `cmd:""`
@@ -126,6 +126,10 @@ func TestEmbedded(t *testing.T) {
 	}
 	if cli.Serve.Port != 4100 || cli.Serve.LogFormat != "json" || cli.Serve.LogLevel != "debug" {
 		t.Errorf("got %+v", cli.Serve.Config)
+	}
+	write(t, "c.yaml", "key: s3cret\n")
+	if _, err := parser.Parse([]string{"serve"}); err == nil || !strings.Contains(err.Error(), "unknown key") {
+		t.Errorf("a key of another command's flag: %v", err)
 	}
 	// Commands that have no server's settings start whatever those are.
 	t.Setenv("API_KEYS", "secret")

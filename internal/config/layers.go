@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -57,6 +58,16 @@ func (c *Config) BeforeReset(ctx *kong.Context) error {
 	return nil
 }
 
+// ours are the flags that Config brings to a command line that may have others.
+var ours = func() map[string]bool {
+	names := map[string]bool{}
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		names[t.Field(i).Tag.Get("name")] = true
+	}
+	return names
+}()
+
 func unsupportedError(name string) error {
 	return fmt.Errorf("%s is set, but this version does not support it; unset it to start without what it promises", name)
 }
@@ -73,7 +84,7 @@ func (l *layers) Validate(*kong.Application) error { return nil }
 // Resolve is called for flags that are not on the command line. kong lets what
 // it returns beat the environment, so a variable that is set returns nothing.
 func (l *layers) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if len(flag.Envs) == 0 {
+	if !ours[flag.Name] {
 		return nil, nil
 	}
 	empty := false
@@ -107,11 +118,8 @@ func (l *layers) readFile(ctx *kong.Context) error {
 		return nil
 	}
 	l.read = true
-	path, known := "", map[string]bool{}
+	path := ""
 	for _, f := range ctx.Flags() {
-		if len(f.Envs) > 0 {
-			known[f.Name] = true
-		}
 		if f.Name == "config" {
 			path, _ = ctx.FlagValue(f).(string)
 			if path == "" {
@@ -127,7 +135,7 @@ func (l *layers) readFile(ctx *kong.Context) error {
 		return fmt.Errorf("config file %s: %w", path, err)
 	}
 	for key := range values {
-		if known[key] && key != "config" {
+		if ours[key] && key != "config" {
 			continue
 		}
 		name := strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
