@@ -1,0 +1,59 @@
+// Command bench measures what the documentation promises: the built server
+// under load on this machine, the load generator sharing its cores. Every
+// scenario ends by itself and prints rows of a Markdown table; the figures in
+// docs/benchmarks.md come from it.
+//
+//	go run ./bench -server bin/costprof all
+//	go run ./bench -server bin/costprof -dir DIR query
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"time"
+)
+
+type options struct {
+	server string // path of the built binary
+	dir    string // data directory that fill makes and the others read
+	events int    // size of the filled ledger
+	ingest int    // events per ingest run
+	runs   int    // repeated runs; medians are shown
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.server, "server", "bin/costprof", "the built server")
+	flag.StringVar(&o.dir, "dir", os.TempDir()+"/costprof-bench", "data directory of the filled ledger; kept, and reused when it is there")
+	flag.IntVar(&o.events, "events", 10_000_000, "events in the filled ledger")
+	flag.IntVar(&o.ingest, "ingest", 2_000_000, "events per ingest run")
+	flag.IntVar(&o.runs, "runs", 3, "runs of ingest and start; the median is shown")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	scenarios := map[string]func(context.Context, options) error{
+		"ingest": benchIngest, "fill": benchFill, "start": benchStart, "query": benchQuery, "loaded": benchLoaded, "memory": benchMemory,
+	}
+	names := flag.Args()
+	if len(names) == 0 || names[0] == "all" {
+		names = []string{"ingest", "fill", "start", "query", "loaded", "memory"}
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
+	for _, name := range names {
+		run, ok := scenarios[name]
+		if !ok {
+			fmt.Fprintf(os.Stderr, "bench: no scenario %q; there are ingest, fill, start, query, loaded, memory\n", name)
+			os.Exit(2)
+		}
+		fmt.Printf("\n## %s\n", name)
+		if err := run(ctx, o); err != nil {
+			fmt.Fprintf(os.Stderr, "bench %s: %v\n", name, err)
+			os.Exit(1)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// benchStart: from the start of the process to the first good /health/ready.
+func benchStart(ctx context.Context, o options) error {
+	if _, err := filledUntil(o); err != nil {
+		return err
+	}
+	fmt.Println("| start to ready | median | worst | bar |\n|---|---|---|---|")
+	one := func(name string, bar time.Duration, dir func() (string, error), crash bool) error {
+		var ds []time.Duration
+		for range o.runs + 2 {
+			d, err := dir()
+			if err != nil {
+				return err
+			}
+			s, err := start(ctx, o, d)
+			if err != nil {
+				return err
+			}
+			ds = append(ds, s.ready)
+			if crash {
+				if _, err := send(ctx, s.url, traffic{run: fmt.Sprint("crash", time.Now().UnixNano()), start: time.Now(), step: time.Microsecond}, 100_000, 0); err != nil {
+					return err
+				}
+				s.kill()
+			} else if err := s.stop(); err != nil {
+				return err
+			}
+		}
+		ds = sorted(ds)
+		fmt.Printf("| %s | %.0f ms | %.0f ms | %s |\n", name, ms(at(ds, .5)), ms(ds[len(ds)-1]), verdict(ds[len(ds)-1], bar))
+		return nil
+	}
+	if err := one("empty", 500*time.Millisecond, func() (string, error) { return os.MkdirTemp("", "costprof-start-") }, false); err != nil {
+		return err
+	}
+	filled := func() (string, error) { return o.dir, nil }
+	if err := one(fmt.Sprintf("%d events, after a clean stop", o.events), 3*time.Second, filled, false); err != nil {
+		return err
+	}
+	if err := one(fmt.Sprintf("%d events, after kill -9 under load", o.events), 3*time.Second, filled, true); err != nil {
+		return err
+	}
+	// Leave the ledger clean for the next scenario.
+	s, err := start(ctx, o, o.dir)
+	if err != nil {
+		return err
+	}
+	return s.stop()
+}
+
+// benchMemory: resident size, idle and with 10 million events under questions
+// and full ingest together.
+func benchMemory(ctx context.Context, o options) error {
+	until, err := filledUntil(o)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| memory | resident | peak | bar |\n|---|---|---|---|")
+	dir, err := os.MkdirTemp("", "costprof-idle-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := start(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	time.Sleep(3 * time.Second)
+	rss, peak := s.memory()
+	if err := s.stop(); err != nil {
+		return err
+	}
+	fmt.Printf("| idle, empty ledger | %d MB | %d MB | %s |\n", rss, peak, limit(peak, 150))
+
+	if s, err = start(ctx, o, o.dir); err != nil {
+		return err
+	}
+	defer s.stop()
+	loadCtx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	now := time.Now()
+	go func() {
+		_, err := send(loadCtx, s.url, traffic{run: fmt.Sprint("mem", now.Unix()), start: now, step: 10 * time.Microsecond}, 1_000_000, 0)
+		done <- err
+	}()
+	for _, q := range questions(until.Add(-days*24*time.Hour), until) {
+		if _, err := s.ask(ctx, q.path, 3); err != nil {
+			stop()
+			return err
+		}
+	}
+	stop()
+	<-done
+	rss, peak = s.memory()
+	fmt.Printf("| %d events, every question over 90 days during full ingest | %d MB | %d MB | %s |\n", o.events, rss, peak, limit(peak, 1500))
+	return nil
+}
+
+func limit(got, bar int) string {
+	if got < bar {
+		return fmt.Sprintf("< %d MB", bar)
+	}
+	return fmt.Sprintf("**misses** %d MB", bar)
+}
