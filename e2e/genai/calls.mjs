@@ -131,8 +131,8 @@ function names(rule, out) {
   return out
 }
 
-function emit(provider, listed, model, at, c) {
-  const line = { provider, listed, model, at, counts: c }
+function emit(provider, listed, model, at, c, more) {
+  const line = { provider, listed, model, at, counts: c, ...more }
   try {
     const got = calcPrice(usage(c), model, { providerId: provider, timestamp: new Date(at) })
     if (got) Object.assign(line, { price: got.total_price, foundProvider: got.provider.id, found: got.model.id })
@@ -167,6 +167,10 @@ function calls() {
       }
       known.delete(m.id)
       for (const name of known) emit(p.id, m.id, name, everyone[below(everyone.length)], counts())
+      for (const suffix of ['-20250101', '-2025-01-01', '@20250101', '-latest', '-v1:0']) {
+        const added = { suffix }
+        emit(p.id, m.id, m.id + suffix, everyone[below(everyone.length)], counts(), added)
+      }
     }
   }
 }

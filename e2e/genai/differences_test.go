@@ -35,6 +35,21 @@ var differences = []difference{
 		},
 	},
 	{
+		// Neither's: a name with a date, a revision or "-latest" that the list does
+		// not know. They find no price; we take off what was added and find the
+		// model itself. Where they do find a price, ours is the same.
+		rule: "addition taken off",
+		applies: func(l *line) bool {
+			return l.Suffix != "" && l.Price == nil && l.Error == ""
+		},
+		want: func(_ *testing.T, book *pricing.Book, l *line, q *pricing.Quote) error {
+			if v, ok := book.Version(q.PriceID); !ok || v.Model != l.Listed {
+				return fmt.Errorf("priced by %q of %s", q.PriceID, v.Model)
+			}
+			return nil
+		},
+	},
+	{
 		// Theirs, and stated in the list's comments: an entry cannot have both a
 		// start date and a time of day, so that the peak prices of 2026-08-17 also
 		// apply to the years before.

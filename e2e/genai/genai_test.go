@@ -98,9 +98,11 @@ type line struct {
 	Provider, Listed, Model string
 	At                      time.Time
 	Counts                  map[string]int64
-	Price                   *json.Number
-	FoundProvider, Found    string
-	Error                   string
+	// Suffix is what was added to the model's id, if anything.
+	Suffix               string
+	Price                *json.Number
+	FoundProvider, Found string
+	Error                string
 }
 
 func (l *line) call(t *testing.T) pricing.Call {

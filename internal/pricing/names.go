@@ -43,7 +43,7 @@ var (
 	// A hosting version, as in "…-v1:0" or "…-v1:0:200k".
 	versionAfter = regexp.MustCompile(`(?i)^(.+)-v\d+:\d+(?::\w+)?$`)
 	// A revision after an at sign, as in "…@20250219", "…@001" or "…@default".
-	revisionAfter = regexp.MustCompile(`(?i)^([^@]+)@(?:(\d[\d-]*)|default|latest)$`)
+	revisionAfter = regexp.MustCompile(`(?i)^(.+)@(?:(\d[\d-]*)|default|latest)$`)
 	// An endpoint's region in a path, as in "bedrock/us-east-1/…".
 	cloudRegion = regexp.MustCompile(`^(?i:[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-?\d{1,2})$`)
 
