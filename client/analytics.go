@@ -142,10 +142,12 @@ func (r *FlamegraphRequest) Values() url.Values {
 
 // Node is one frame; its value is the sum of its children's.
 type Node struct {
-	Name     string `json:"name"`
-	Value    USD    `json:"value"`
-	Calls    int64  `json:"calls"`
-	Tokens   int64  `json:"tokens"`
+	Name   string `json:"name"`
+	Value  USD    `json:"value"`
+	Calls  int64  `json:"callCount"`
+	Tokens int64  `json:"tokens"`
+	// Folded marks a node that stands for smaller siblings.
+	Folded   bool   `json:"folded"`
 	Children []Node `json:"children"`
 }
 

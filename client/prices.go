@@ -30,6 +30,8 @@ type Call struct {
 type Line struct {
 	Unit     string `json:"unit"`
 	Quantity int64  `json:"quantity"`
+	// Counted is what the call counted when a minimum charge made Quantity more.
+	Counted int64 `json:"counted,omitzero"`
 	// Price is USD for Per units.
 	Price  USD   `json:"price"`
 	Per    int64 `json:"per"`
@@ -46,7 +48,11 @@ type Quote struct {
 	Provider   string `json:"provider,omitzero"`
 	Model      string `json:"model"`
 	PriceID    string `json:"priceId,omitzero"`
-	Lines      []Line `json:"lines"`
+	// Fallback says that the tier or region had no price of its own.
+	Fallback bool   `json:"fallback,omitzero"`
+	Lines    []Line `json:"lines"`
+	// Uncovered are counts that have no price at all and so cost nothing.
+	Uncovered []string `json:"uncovered,omitempty"`
 }
 
 // Quote prices a call without storing it.
@@ -72,10 +78,57 @@ type Price struct {
 	Region        string     `json:"region,omitzero"`
 	EffectiveFrom *time.Time `json:"effectiveFrom,omitzero"`
 	EffectiveTo   *time.Time `json:"effectiveTo,omitzero"`
-	// Prices are USD by name of the price; the server may say more of one than
-	// its figure, so each is JSON as it came.
-	Prices map[string]json.RawMessage `json:"prices"`
-	Source string                     `json:"source,omitzero"`
+	// Window is the times of day at which it applies; nil is all day.
+	Window *Window `json:"window,omitzero"`
+	// Prices are USD per million tokens, per thousand of other units, per hour of
+	// audio, by name.
+	Prices map[string]UnitPrice `json:"prices"`
+	// Source says where the figures come from.
+	Source string `json:"source,omitzero"`
+}
+
+// Window is a daily span of local time; when End is not after Start it crosses
+// midnight.
+type Window struct {
+	Start    string   `json:"start"`
+	End      string   `json:"end"`
+	Weekdays []string `json:"weekdays,omitempty"`
+	Zone     string   `json:"zone"`
+}
+
+// UnitPrice is the price of one unit.
+type UnitPrice struct {
+	Price USD `json:"price"`
+	// Above reprices all tokens of a call with more input tokens than that; the
+	// last threshold exceeded applies.
+	Above []PriceStep `json:"above,omitempty"`
+	// Minimum is the least quantity charged when any was used.
+	Minimum int64 `json:"minimum,omitzero"`
+}
+
+// PriceStep is a context-length threshold.
+type PriceStep struct {
+	InputTokens int64 `json:"inputTokens"`
+	Price       USD   `json:"price"`
+}
+
+// UnmarshalJSON reads a number, or an object when there is more to say.
+func (p *UnitPrice) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] != '{' {
+		*p = UnitPrice{}
+		return p.Price.UnmarshalJSON(b)
+	}
+	type plain UnitPrice
+	return json.Unmarshal(b, (*plain)(p))
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (p UnitPrice) MarshalJSON() ([]byte, error) {
+	if len(p.Above) == 0 && p.Minimum == 0 {
+		return p.Price.MarshalJSON()
+	}
+	type plain UnitPrice
+	return json.Marshal(plain(p))
 }
 
 // PricesRequest selects prices.
@@ -197,4 +250,51 @@ func (r *ExplainRequest) Values() url.Values {
 		q.Set("at", r.At.UTC().Format(time.RFC3339Nano))
 	}
 	return q
+}
+
+// Explanation says how a price is found.
+type Explanation struct {
+	Provider   string `json:"provider"`
+	Model      string `json:"model"`
+	ProviderID string `json:"providerId"`
+	ModelID    string `json:"modelId"`
+	// ProviderBy says how the provider was recognised.
+	ProviderBy string `json:"providerBy"`
+	// Source is "catalog" or "unpriced".
+	Source   string `json:"source"`
+	PriceID  string `json:"priceId,omitzero"`
+	Fallback string `json:"fallback,omitzero"`
+	// Because is the answer in one sentence.
+	Because string `json:"because"`
+	// Tried are the names that were looked for, in order.
+	Tried []Tried `json:"tried,omitempty"`
+	// Candidates are the prices that could apply, in precedence.
+	Candidates []Candidate `json:"candidates"`
+	// Listed are the providers that know the model, when none was recognised.
+	Listed []string `json:"listed,omitempty"`
+}
+
+// Tried is one look-up of a name in one provider's list.
+type Tried struct {
+	Provider string `json:"provider"`
+	Name     string `json:"name"`
+	// Stripped says what was taken off the name as it was sent.
+	Stripped string `json:"stripped,omitzero"`
+	// Model is what was found, By how, Rule by which rule.
+	Model string `json:"model,omitzero"`
+	By    string `json:"by,omitzero"`
+	Rule  string `json:"rule,omitzero"`
+}
+
+// Candidate is a price that could apply.
+type Candidate struct {
+	Price  Price  `json:"price"`
+	Chosen bool   `json:"chosen"`
+	Why    string `json:"why"`
+}
+
+// ExplainPrice asks why a model has the price it has.
+func (c *Client) ExplainPrice(ctx context.Context, r ExplainRequest) (Explanation, error) {
+	e, err := ask[Explanation](ctx, c, "prices/explain", r.Values())
+	return e.Data, err
 }
