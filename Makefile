@@ -1,0 +1,83 @@
+# costprof needs Go and a C/C++ compiler, nothing else: DuckDB comes as a static
+# library through Go modules. Everything here is also plain Go: `go build ./...`
+# and `go test ./...` work as they are.
+
+.DEFAULT_GOAL := help
+export CGO_ENABLED := 1
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+TOOL    := $(GO) tool -modfile=tools/go.mod
+ARGS    ?=
+
+# Packages in which goroutines meet; `make test` runs them under the race
+# detector too.
+RACE := ./client/... ./internal/ingest/... ./internal/rating/... ./internal/store/duckdb/... ./internal/httpapi/... ./internal/app/...
+
+# The published price list that the shipped book is built from: the version is
+# the one in e2e/genai/package.json, this is the day it was published.
+PRICES_LISTED := 2026-09-23
+
+# How long `make fuzz` spends on each target.
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build, then serve here in the foreground (ARGS="--port 3200 …")
+	@exec ./bin/costprof serve $(ARGS)
+
+.PHONY: build
+build: compiler ## Build bin/costprof
+	$(GO) build -trimpath -ldflags "$(if $(VERSION),-X github.com/costprof/costprof/internal/cli.version=$(VERSION))" -o bin/costprof ./cmd/costprof
+
+.PHONY: demo
+demo: build ## Fill the running server (make run) with realistic traffic (ARGS="--days 7 …")
+	@./bin/costprof demo $(ARGS)
+
+.PHONY: test
+test: compiler published ## Run every test: vet, unit, conformance, end to end, crash, prices, race
+	$(GO) vet ./...
+	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m -race $(RACE)
+
+.PHONY: lint
+lint: compiler ## Run the linters and look for known vulnerabilities
+	$(TOOL) golangci-lint run
+	@unformatted=$$($(TOOL) gofumpt -l .) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	@GO='$(GO)' sh tools/govulncheck.sh
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: bench
+bench: build ## Measure what docs/benchmarks.md reports; minutes (ARGS="ingest", "-events 1000000 query", …)
+	$(GO) run ./bench -server bin/costprof $(ARGS)
+
+.PHONY: prices
+prices: published ## Build the shipped price book anew from the published list (needs Node.js)
+	@mkdir -p bin
+	node e2e/genai/calls.mjs list > bin/list.json
+	$(GO) run ./internal/pricing/bookbuild -in bin/list.json -out internal/pricing/book.json \
+		-version "$$(node -p 'require("./e2e/genai/package.json").dependencies["@pydantic/genai-prices"]')" -listed $(PRICES_LISTED)
+
+.PHONY: fuzz
+fuzz: compiler ## Fuzz every parser for FUZZTIME (10s) each
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' sh tools/fuzz.sh
+
+.PHONY: clean
+clean: ## Remove what was built; data directories stay
+	rm -rf bin coverage.out e2e/genai/node_modules
+
+# The published price package, for the test that compares our prices with it.
+.PHONY: published
+published:
+	@sh tools/published.sh
+
+.PHONY: compiler
+compiler:
+	@GO='$(GO)' sh tools/compiler.sh
