@@ -42,25 +42,6 @@ func Flame(rows []Row, maxNodes int) (*Node, error) {
 	}
 	byDepth := make([][]Row, levels+1)
 	byDepth[levels] = rows
-	if levels == 0 && len(rows) == 0 {
-		byDepth[0] = []Row{{}}
-	}
-	for depth := levels - 1; depth >= 0; depth-- {
-		index := map[string]int{}
-		for i := range byDepth[depth+1] {
-			r := &byDepth[depth+1][i]
-			key := path(r.Names[:depth])
-			at, known := index[key]
-			if !known {
-				at = len(byDepth[depth])
-				index[key] = at
-				byDepth[depth] = append(byDepth[depth], Row{Names: r.Names[:depth]})
-			}
-			if err := byDepth[depth][at].Merge(r); err != nil {
-				return nil, err
-			}
-		}
-	}
 	return FlameOf(byDepth, maxNodes)
 }
 
@@ -68,10 +49,20 @@ func Flame(rows []Row, maxNodes int) (*Node, error) {
 // groups by the first k levels, byDepth[0] is the total. Each answer may be cut
 // to its maxNodes dearest rows and the tree is still the same, exactly: a node
 // that is among the dearest of all is among the dearest of its depth, and so is
-// its parent, which costs no less.
+// its parent, which costs no less. A nil answer is summed from the next deeper
+// one, which then must not be cut.
 func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
 	leaf := len(byDepth) - 1
-	nodes := make([]*flameNode, 0, maxNodes)
+	byDepth = slices.Clone(byDepth)
+	for depth := leaf - 1; depth >= 0; depth-- {
+		if byDepth[depth] == nil {
+			var err error
+			if byDepth[depth], err = rollUp(byDepth[depth+1], depth); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var nodes []*flameNode
 	for depth, rows := range byDepth {
 		for i := range rows {
 			nodes = append(nodes, &flameNode{row: &rows[i], depth: depth})
@@ -115,6 +106,25 @@ func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
 	return root, nil
 }
 
+// rollUp sums rows by their first names.
+func rollUp(rows []Row, depth int) ([]Row, error) {
+	sums := []Row{}
+	index := map[string]int{}
+	for i := range rows {
+		names := rows[i].Names[:depth]
+		at, known := index[path(names)]
+		if !known {
+			at = len(sums)
+			index[path(names)] = at
+			sums = append(sums, Row{Names: names})
+		}
+		if err := sums[at].Merge(&rows[i]); err != nil {
+			return nil, err
+		}
+	}
+	return sums, nil
+}
+
 type flameNode struct {
 	row    *Row
 	depth  int
@@ -140,7 +150,7 @@ func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
 	kept := nodes[:0:0]
 	others, fits := 0, 0
 	for _, n := range nodes {
-		if len(kept) == maxNodes {
+		if len(kept) >= maxNodes {
 			break
 		}
 		if n.depth > 0 {
