@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+type breakdownCmd struct {
+	By     []string `arg:"" optional:"" sep:"none" help:"One dimension or two: feature (default), model, provider, user, department, project, environment, session, operation, tag:NAME."`
+	Limit  int      `short:"n" default:"20" help:"Most rows, 1 to 1000."`
+	Cursor string   `placeholder:"TEXT" help:"Continue a list, with what --json gave as pagination.nextCursor."`
+	filterFlags
+}
+
+func (*breakdownCmd) Help() string {
+	return `Rows come dearest first. Shares are of the whole cost, also of rows that are not shown.
+
+Examples:
+
+  costprof breakdown model --last 7d
+  costprof breakdown feature model --from 2026-11-01 --tz Europe/Berlin
+  costprof breakdown tag:team --department research --json`
+}
+
+func (b *breakdownCmd) Run(s *session) error {
+	filter, err := b.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	by := b.By
+	switch {
+	case len(by) == 0:
+		by = []string{"feature"}
+	case len(by) > 2:
+		return usagef("a breakdown goes by at most two dimensions; for more levels use `costprof flame --levels`")
+	}
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	request := client.BreakdownRequest{Filter: filter, GroupBy: by, Limit: b.Limit, Cursor: b.Cursor}
+	if s.root.JSON {
+		return s.passOn(c, "analytics/cost-breakdown", request.Values())
+	}
+	page, err := c.Breakdown(s.ctx, request)
+	if err != nil {
+		return err
+	}
+	s.window(page.Meta)
+	if len(page.Items) == 0 {
+		s.note("No calls match.")
+		return nil
+	}
+	breakdownTable(by, page.Items).write(s.out, s.term)
+	if page.NextCursor != "" {
+		s.note("There are more rows: -n shows up to 1000, --json gives the cursor.")
+	}
+	var unpriced int64
+	for _, row := range page.Items {
+		unpriced += row.UnpricedCalls
+	}
+	s.hint(unpriced)
+	return nil
+}
+
+func breakdownTable(by []string, rows []client.BreakdownRow) *table {
+	t := &table{}
+	for _, d := range by {
+		t.columns = append(t.columns, column{title: strings.ToUpper(printable(d)), shrink: true})
+	}
+	t.columns = append(t.columns,
+		column{title: "COST", right: true},
+		column{title: "SHARE", right: true, drop: 1},
+		column{title: "", drop: 9},
+		column{title: "CALLS", right: true, drop: 2},
+		column{title: "ERRORS", right: true, drop: 6},
+		column{title: "INPUT", right: true, drop: 3},
+		column{title: "OUTPUT", right: true, drop: 3},
+		column{title: "CACHED", right: true, drop: 5},
+		column{title: "SAVED", right: true, drop: 7},
+		column{title: "AVG", right: true, drop: 4},
+		column{title: "P95", right: true, drop: 8},
+	)
+	for _, r := range rows {
+		names := r.Names
+		if len(names) != len(by) {
+			names = []string{r.Name}
+		}
+		cells := make([]string, 0, len(t.columns))
+		for i := range by {
+			if i < len(names) {
+				cells = append(cells, name(names[i]))
+			} else {
+				cells = append(cells, "")
+			}
+		}
+		t.add(append(cells, money(r.TotalCost), percent(r.Share), bar(r.Share, 10), count(r.CallCount), count(r.ErrorCount),
+			count(r.InputTokens), count(r.OutputTokens), count(r.CachedTokens), money(r.CacheSavings), millis(r.AvgLatency), millis(r.P95Latency))...)
+	}
+	return t
+}

@@ -1,0 +1,222 @@
+// Package cli is the command line: one file a command. It speaks to a running
+// server through the public client and draws tables for people or passes the
+// server's JSON on for programs. Only serve runs anything itself. It refuses to
+// know prices, stores and wire formats.
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/costprof/costprof/client"
+)
+
+// Stdio is where a command reads and writes.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell reports SIGINT
+)
+
+type root struct {
+	Server string `env:"COSTPROF_URL" default:"http://127.0.0.1:3100" placeholder:"URL" help:"Address of the server (default http://127.0.0.1:3100)."`
+	Key    string `env:"COSTPROF_KEY" placeholder:"KEY" help:"API key to show to the server."`
+	JSON   bool   `name:"json" help:"Write JSON for programs: exact amounts, the server's own field names."`
+
+	Demo   demoCmd   `cmd:"" help:"Fill a running server with realistic traffic."`
+	Import importCmd `cmd:"" help:"Load usage from files."`
+
+	Top       topCmd       `cmd:"" help:"Show the dearest features, models and users."`
+	Breakdown breakdownCmd `cmd:"" help:"Show cost by one dimension, or two."`
+	Flame     flameCmd     `cmd:"" help:"Show cost as a tree."`
+	Series    seriesCmd    `cmd:"" help:"Show cost over time."`
+	Prompts   promptsCmd   `cmd:"" help:"Show calls with far more input than usual."`
+	Events    eventsCmd    `cmd:"" help:"List calls, or show one with its price lines."`
+	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`
+	Jobs      jobsCmd      `cmd:"" help:"Show background work."`
+
+	Health  healthCmd  `cmd:"" help:"Ask the server how it is."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Where the money for AI goes: every call priced exactly.
+
+Start with "costprof serve", fill it with "costprof demo" or "costprof import", then ask with "costprof top".
+Amounts are US dollars. Tables for people round totals half-even to four decimals; --json has every digit.`
+
+// Run performs one command line and returns the exit code. When ctx ends the
+// command stops cleanly.
+func Run(ctx context.Context, args []string, stdio Stdio) int {
+	var grammar root
+	s := &session{ctx: ctx, stdio: stdio, root: &grammar}
+	s.term = newTerminal(stdio.Out)
+	buffered := bufio.NewWriter(stdio.Out)
+	s.out = buffered
+
+	// Help and parse errors end in kong's exit; a command must not.
+	type exit int
+	code := exitOK
+	func() {
+		defer func() {
+			switch v := recover().(type) {
+			case nil:
+			case exit:
+				code = int(v)
+			default:
+				panic(v)
+			}
+		}()
+		code = s.run(args, func(n int) { panic(exit(n)) })
+	}()
+	if err := buffered.Flush(); err != nil && code == exitOK {
+		fmt.Fprintf(stdio.Err, "costprof: writing the output: %v\n", err)
+		return exitFailed
+	}
+	return code
+}
+
+func (s *session) run(args []string, exit func(int)) int {
+	parser, err := kong.New(s.root,
+		kong.Name("costprof"),
+		kong.Description(description),
+		kong.Exit(exit),
+		kong.Writers(s.out, s.stdio.Err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ShortUsageOnError(),
+		kong.Bind(s),
+	)
+	if err != nil {
+		fmt.Fprintf(s.stdio.Err, "costprof: %v\n", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return s.report(err)
+	}
+	return s.report(command.Run(s))
+}
+
+// session is what a command works with.
+type session struct {
+	ctx   context.Context
+	stdio Stdio
+	root  *root
+	term  terminal
+	out   flusher
+}
+
+type flusher interface {
+	io.Writer
+	Flush() error
+}
+
+// connect makes the client of the server that was named.
+func (s *session) connect(options ...client.Option) (*client.Client, error) {
+	options = append([]client.Option{
+		client.WithKey(s.root.Key),
+		client.WithUserAgent("costprof-cli/" + buildVersion()),
+		client.WithRetry(client.NoRetry()),
+	}, options...)
+	c, err := client.New(s.root.Server, options...)
+	if err != nil {
+		return nil, usageError{strings.TrimPrefix(err.Error(), "client: ")}
+	}
+	return c, nil
+}
+
+// note writes a line for the person, not part of the answer.
+func (s *session) note(format string, args ...any) {
+	fmt.Fprintf(s.stdio.Err, format+"\n", args...)
+}
+
+// usageError is a mistake in the command line that kong cannot see.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// errSilent ends a command with exitFailed; what went wrong was said already.
+var errSilent = errors.New("failed")
+
+// report says what went wrong in one sentence and gives the exit code.
+func (s *session) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var parse *kong.ParseError
+	var usage usageError
+	var answer *client.Error
+	var gone *client.Unreachable
+	// What was written before the error comes first.
+	_ = s.out.Flush()
+	say := func(text string) { fmt.Fprintf(s.stdio.Err, "costprof: %s\n", printable(text)) }
+	switch {
+	case errors.Is(err, errSilent):
+	case errors.Is(err, context.Canceled):
+		say("interrupted")
+		return exitInterrupted
+	case errors.As(err, &parse):
+		say(parse.Error())
+		name := "costprof"
+		if parse.Context != nil && parse.Context.Selected() != nil {
+			name = parse.Context.Selected().FullPath()
+		}
+		s.note("Run %q for usage.", name+" --help")
+		return exitUsage
+	case errors.As(err, &usage):
+		say(usage.Error())
+		return exitUsage
+	case errors.As(err, &gone):
+		say(unreachable(gone))
+	case errors.As(err, &answer):
+		say(refused(answer))
+	default:
+		say(strings.TrimPrefix(err.Error(), "client: "))
+	}
+	return exitFailed
+}
+
+func unreachable(e *client.Unreachable) string {
+	var op *net.OpError
+	if errors.As(e.Err, &op) && op.Op == "dial" {
+		return fmt.Sprintf("no server answers at %s (%v); start one with `costprof serve`, or name another with --server or COSTPROF_URL", e.URL, op.Err)
+	}
+	return fmt.Sprintf("no answer from %s: %v; is `costprof serve` running there?", e.URL, e.Err)
+}
+
+func refused(e *client.Error) string {
+	text := e.Error()
+	switch e.Status {
+	case http.StatusUnauthorized:
+		text += "; give a key with --key or COSTPROF_KEY"
+	case http.StatusGone:
+		text += "; run the command again"
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if e.RetryAfter > 0 {
+			text += fmt.Sprintf("; try again in %s", e.RetryAfter)
+		}
+	}
+	if e.RequestID != "" && e.Status >= 500 {
+		text += " (request " + e.RequestID + ")"
+	}
+	return text
+}

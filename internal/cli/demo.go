@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/costprof/costprof/client"
+	"github.com/costprof/costprof/internal/demo"
+)
+
+type demoCmd struct {
+	Seed    uint64  `default:"1" help:"The same seed, days, events and end give the same traffic."`
+	Days    int     `default:"30" help:"Whole days to fill, 1 to 365."`
+	Events  int     `default:"20000" help:"Events to make."`
+	Until   string  `placeholder:"DATE" help:"End of the traffic, that day not included (default: today, UTC)."`
+	Project string  `default:"demo" help:"Project that owns the traffic."`
+	Live    bool    `help:"Then keep sending, as it would happen now, until Ctrl-C."`
+	Rate    float64 `default:"5" help:"Events a second with --live, up to 5000."`
+}
+
+func (*demoCmd) Help() string {
+	return `A second run on the same day adds nothing: the server recognises every event. A run on another day, or
+with another seed, adds other traffic.
+
+Examples:
+
+  costprof demo
+  costprof demo --live --rate 20
+  costprof demo --seed 7 --days 90 --events 500000 --until 2026-11-01`
+}
+
+func (d *demoCmd) Run(s *session) error {
+	if d.Live && !(d.Rate > 0 && d.Rate <= 5000) {
+		return usagef("--rate must be more than 0 and at most 5000")
+	}
+	until := time.Now()
+	if d.Until != "" {
+		t, err := time.Parse(time.DateOnly, d.Until)
+		if err != nil {
+			return usagef("--until %q must be a date such as 2026-11-01", d.Until)
+		}
+		until = t
+	}
+	params := demo.Params{Seed: d.Seed, Days: d.Days, Events: d.Events, Until: until, Project: d.Project}
+	traffic, err := demo.New(params)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	if err := s.reach(); err != nil {
+		return err
+	}
+	progress := newProgress(s.stdio.Err)
+	c, err := s.connect(s.patient(progress.say)...)
+	if err != nil {
+		return err
+	}
+	done, err := d.fill(s, c, traffic, progress)
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			s.note("Stopped after %d events; run the same command again to go on.", done.rows())
+		}
+		return err
+	}
+	if err := d.tell(s, traffic.Planted(), &done); err != nil {
+		return err
+	}
+	if !d.Live {
+		return nil
+	}
+	return d.live(s, c, params)
+}
+
+func (d *demoCmd) fill(s *session, c *client.Client, traffic *demo.Traffic, progress *progress) (tally, error) {
+	p := newPump(s.ctx, c)
+	made := 0
+	err := traffic.Each(func(e client.Event) error {
+		b, err := json.Marshal(&e)
+		if err != nil {
+			return err
+		}
+		made++
+		progress.show("sending", int64(made), int64(d.Events), p.seen)
+		return p.add(s.ctx, row{event: b, line: made})
+	})
+	if err == nil {
+		err = p.flush(s.ctx)
+	}
+	done, sendErr := p.close()
+	progress.clear()
+	if sendErr != nil {
+		err = sendErr
+	}
+	return done, err
+}
+
+func (d *demoCmd) tell(s *session, planted demo.Planted, done *tally) error {
+	if done.Rejected > 0 {
+		for _, r := range done.rejects {
+			s.note("event %d: %s", r.line, printable(r.reason))
+		}
+		return fmt.Errorf("the server rejected %d of %d events", done.Rejected, done.rows())
+	}
+	if s.root.JSON {
+		return s.writeValue(map[string]any{"accepted": done.New, "duplicates": done.Duplicates, "planted": planted})
+	}
+	w := s.out
+	fmt.Fprintf(w, "%s events, %s to %s UTC, project %s: %s new, %s already there.\n", count(int64(done.rows())),
+		planted.From.Format(time.DateOnly), planted.Until.Format(time.DateOnly), name(planted.Project), count(int64(done.New)), count(int64(done.Duplicates)))
+	fmt.Fprintf(w, `
+Hidden in them, to be found:
+  %s costs more since %s: its prompt grew from %s to %s tokens
+  %s ran %d times as often on %s
+  %s writes a cache that nobody reads
+  %s sends up to fifty times the usual input now and then
+  %s uses a model of its own, %s, that has no price
+  %s comes with the amount that its provider charged
+
+Try:
+  costprof top --last 30d --project %s
+  costprof series --by feature --project %s
+  costprof flame --levels department,feature,model --project %s
+  costprof prompts --project %s
+  costprof prices unpriced
+`,
+		planted.Jump.Feature, planted.Jump.Since.Format(time.DateOnly), count(planted.Jump.Before), count(planted.Jump.After),
+		planted.Spike.Feature, planted.Spike.Factor, planted.Spike.Day.Format(time.DateOnly),
+		planted.Cache.Feature, planted.Bloat.Feature, planted.Unpriced.Feature, planted.Unpriced.Model, planted.Billed.Feature,
+		shellWord(planted.Project), shellWord(planted.Project), shellWord(planted.Project), shellWord(planted.Project))
+	return s.out.Flush()
+}
+
+// live sends what happens now until the command is stopped.
+func (d *demoCmd) live(s *session, c *client.Client, params demo.Params) error {
+	s.note("Sending %g events a second; Ctrl-C stops.", d.Rate)
+	traffic := demo.NewLive(params, rand.Uint64())
+	const beat = 200 * time.Millisecond
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	sent, owed := 0, 0.0
+	for {
+		select {
+		case <-s.ctx.Done():
+			s.note("Stopped; %s live events were stored.", count(int64(sent)))
+			return nil
+		case now := <-tick.C:
+			owed += d.Rate * beat.Seconds()
+			var events []client.Event
+			for owed >= 1 {
+				made := traffic.Next(now)
+				events = append(events, made...)
+				owed -= float64(len(made))
+			}
+			if len(events) == 0 {
+				continue
+			}
+			result, err := c.Send(s.ctx, events)
+			sent += result.Accepted
+			if err != nil && s.ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}

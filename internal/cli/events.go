@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+type eventsCmd struct {
+	ID    string `arg:"" optional:"" help:"Show this event with its price lines."`
+	Limit int    `short:"n" default:"20" help:"Most events; 0 for all."`
+	filterFlags
+}
+
+func (*eventsCmd) Help() string {
+	return `Newest first. With --json a list is one event a line, in the form that "costprof import" reads.
+
+Examples:
+
+  costprof events --feature support-chat --status error --last 24h
+  costprof events --from 2026-11-01 -n 0 --json > november.ndjson
+  costprof events 7f83b1657ff1fc53b92dc18148a1d65d`
+}
+
+// pageSize is how many events one request of a long list brings.
+const pageSize = 1000
+
+func (e *eventsCmd) Run(s *session) error {
+	filter, err := e.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	if e.Limit < 0 {
+		return usagef("-n must be 0 or more")
+	}
+	var patience []client.Option
+	if e.ID == "" && (e.Limit == 0 || e.Limit > pageSize) {
+		// A long list outlasts a busy moment of the server.
+		if err := s.reach(); err != nil {
+			return err
+		}
+		patience = append(patience, client.WithRetry(client.DefaultRetry()))
+	}
+	c, err := s.connect(patience...)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.ID != "" && s.root.JSON:
+		return s.passOn(c, "events/"+url.PathEscape(e.ID), nil)
+	case e.ID != "":
+		event, err := c.GetEvent(s.ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		s.showEvent(&event)
+		return nil
+	}
+	request := client.EventsRequest{Filter: filter, PageSize: pageSize}
+	if e.Limit > 0 {
+		request.PageSize = min(e.Limit, pageSize)
+	}
+	if s.root.JSON {
+		return e.lines(s, c, request)
+	}
+	return e.table(s, c, request)
+}
+
+// lines writes events as the server gave them, one a line.
+func (e *eventsCmd) lines(s *session, c *client.Client, request client.EventsRequest) error {
+	for left := e.Limit; ; {
+		answer, err := c.Get(s.ctx, "events", request.Values())
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Data       []json.RawMessage `json:"data"`
+			Pagination struct {
+				NextCursor string `json:"nextCursor"`
+			} `json:"pagination"`
+		}
+		if err := json.Unmarshal(answer, &page); err != nil {
+			return fmt.Errorf("reading events: %w", err)
+		}
+		for _, event := range page.Data {
+			if err := s.writeJSON(event); err != nil {
+				return err
+			}
+			if left--; left == 0 && e.Limit > 0 {
+				return nil
+			}
+		}
+		if page.Pagination.NextCursor == "" {
+			return nil
+		}
+		request.Cursor = page.Pagination.NextCursor
+	}
+}
+
+func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsRequest) error {
+	// Widths need the rows, so a long list is drawn a page at a time.
+	page, shown := newEventTable(), 0
+	more := false
+	for event, err := range c.Events(s.ctx, request) {
+		if err != nil {
+			return err
+		}
+		if e.Limit > 0 && shown == e.Limit {
+			more = true
+			break
+		}
+		page.add(eventRow(&event)...)
+		shown++
+		if len(page.rows) == pageSize {
+			page.write(s.out, s.term)
+			page = newEventTable()
+		}
+	}
+	switch {
+	case shown == 0:
+		s.note("No calls match.")
+	case len(page.rows) > 0:
+		page.write(s.out, s.term)
+	}
+	if more {
+		s.note("There are more: -n shows more, -n 0 all.")
+	}
+	return nil
+}
+
+func newEventTable() *table {
+	return &table{columns: []column{
+		{title: "TIME (UTC)"}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
+		{title: "INPUT", right: true}, {title: "OUTPUT", right: true}, {title: "COST", right: true},
+		{title: "SOURCE", drop: 2}, {title: "LATENCY", right: true, drop: 3}, {title: "STATUS", drop: 1}, {title: "ID", drop: 4},
+	}}
+}
+
+func eventRow(e *client.StoredEvent) []string {
+	status := "ok"
+	if e.IsError {
+		status = "error"
+		if e.ErrorCode != "" {
+			status = printable(e.ErrorCode)
+		}
+	}
+	return []string{
+		e.Timestamp.UTC().Format("2006-01-02 15:04:05"), name(e.Feature), name(e.Model), count(e.InputTokens), count(e.OutputTokens),
+		exactly(e.Cost), printable(e.CostSource), millis(float64(time.Duration(e.Latency).Microseconds()) / 1000), status, printable(e.ID),
+	}
+}
+
+func (s *session) showEvent(e *client.StoredEvent) {
+	fields := [][2]string{
+		{"id", e.ID},
+		{"project", e.Project},
+		{"time", e.Timestamp.UTC().Format(time.RFC3339Nano)},
+		{"feature", e.Feature},
+		{"provider", e.Provider},
+		{"model", e.Model},
+		{"tier", e.ServiceTier},
+		{"region", e.Region},
+		{"trace", e.TraceID},
+		{"span", e.SpanID},
+		{"parent span", e.ParentSpanID},
+		{"name", e.Name},
+		{"operation", e.Operation},
+		{"user", e.UserID},
+		{"session", e.SessionID},
+		{"department", e.Department},
+		{"environment", e.Environment},
+		{"latency", e.Latency.String()},
+		{"error", e.ErrorCode},
+		{"cost source", e.CostSource},
+		{"price", e.PriceID},
+	}
+	tags := make([]string, 0, len(e.Tags))
+	for tag, value := range e.Tags {
+		tags = append(tags, tag+"="+value)
+	}
+	slices.Sort(tags)
+	fields = append(fields, [2]string{"tags", strings.Join(tags, ", ")})
+	for _, f := range fields {
+		if f[1] != "" {
+			fmt.Fprintf(s.out, "%-12s %s\n", f[0], printable(f[1]))
+		}
+	}
+	if e.Aggregate {
+		fmt.Fprintln(s.out, "It only sums its children and is left out of totals.")
+	}
+	fmt.Fprintln(s.out)
+	s.priceLines(e.Lines, e.Cost)
+}
+
+// priceLines draws quantity × price ÷ per = amount, and their sum.
+func (s *session) priceLines(lines []client.Line, cost client.USD) {
+	t := &table{columns: []column{
+		{title: "UNIT"}, {title: "QUANTITY", right: true}, {title: "PRICE", right: true}, {title: "PER", right: true},
+		{title: "AMOUNT", right: true}, {title: "", shrink: true},
+	}}
+	for _, l := range lines {
+		note := ""
+		if l.Fallback != "" {
+			note = "no price of its own for this " + printable(l.Fallback)
+		}
+		t.add(printable(l.Unit), count(l.Quantity), exactly(l.Price), count(l.Per), exactly(l.Amount), note)
+	}
+	t.add("cost", "", "", "", exactly(cost), "")
+	t.write(s.out, s.term)
+}

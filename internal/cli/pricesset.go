@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+type pricesSetCmd struct {
+	Provider string   `arg:"" help:"Provider."`
+	Model    string   `arg:"" help:"Model."`
+	Prices   []string `arg:"" sep:"none" name:"unit=usd" help:"US dollars per million tokens, or per thousand of other units: input=2.50 output=10 cacheRead=1.25."`
+	From     string   `placeholder:"TIME" help:"In force from: a date or an instant (default: now, or the first call when the model had no price)."`
+	To       string   `placeholder:"TIME" help:"In force until then, that instant not included."`
+	Project  string   `placeholder:"NAME" help:"Only for this project."`
+	Tier     string   `placeholder:"NAME" help:"Only for this service tier."`
+	Region   string   `placeholder:"NAME" help:"Only for this region."`
+	Wait     bool     `help:"Wait until calls without a price are priced, and show what changed."`
+}
+
+func (*pricesSetCmd) Help() string {
+	return `Calls in the price's time that had no price take it, in the background. Calls priced already keep their cost.
+
+Examples:
+
+  costprof prices set self-hosted llama-3-70b-ft input=0.20 output=0.60 --wait
+  costprof prices set openai gpt-4o input=2.00 output=8.00 --from 2026-12-01 --project search`
+}
+
+func (p *pricesSetCmd) Run(s *session) error {
+	put := client.PutPrice{
+		Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region,
+		Prices: map[string]client.USD{},
+	}
+	for _, text := range p.Prices {
+		unit, amount, ok := strings.Cut(text, "=")
+		if _, err := client.USD(amount).Rat(); !ok || unit == "" || amount == "" || err != nil {
+			return usagef("%q must be UNIT=USD, for example input=2.50", text)
+		}
+		if _, twice := put.Prices[unit]; twice {
+			return usagef("%s is given twice", unit)
+		}
+		put.Prices[unit] = client.USD(amount)
+	}
+	for _, bound := range []struct {
+		flag, text string
+		set        **time.Time
+	}{{"--from", p.From, &put.EffectiveFrom}, {"--to", p.To, &put.EffectiveTo}} {
+		t, err := parseInstant(bound.flag, bound.text)
+		if err != nil {
+			return err
+		}
+		if !t.IsZero() {
+			*bound.set = &t
+		}
+	}
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	result, err := c.PutPrice(s.ctx, put)
+	if err != nil {
+		return err
+	}
+	var job *client.Job
+	if p.Wait && result.JobID != "" {
+		if job, err = s.await(c, result.JobID); err != nil {
+			return err
+		}
+	}
+	if s.root.JSON {
+		return s.writeValue(struct {
+			client.PutResult
+			Job *client.Job `json:"job,omitzero"`
+		}{result, job})
+	}
+	fmt.Fprintf(s.out, "%s %s: %s from %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), day(result.EffectiveFrom))
+	switch {
+	case job != nil:
+		s.showJob(job)
+	case result.JobID != "":
+		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
+	}
+	return nil
+}
+
+// await polls a job until it ends.
+func (s *session) await(c *client.Client, id string) (*client.Job, error) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		job, err := c.GetJob(s.ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if job.State == "failed" {
+			return nil, fmt.Errorf("pricing stored calls failed: %s", job.Error)
+		}
+		if job.State != "running" {
+			return &job, nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-s.ctx.Done():
+			return nil, s.ctx.Err()
+		}
+	}
+}
+
+type pricesDeleteCmd struct {
+	Provider string `arg:"" help:"Provider."`
+	Model    string `arg:"" help:"Model."`
+	Project  string `placeholder:"NAME" help:"The price of this project."`
+	Tier     string `placeholder:"NAME" help:"The price of this service tier."`
+	Region   string `placeholder:"NAME" help:"The price of this region."`
+}
+
+func (*pricesDeleteCmd) Help() string {
+	return `From now on calls take the shipped price, if there is one. Calls priced already keep their cost.`
+}
+
+func (p *pricesDeleteCmd) Run(s *session) error {
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	err = c.DeletePrice(s.ctx, client.DeletePrice{Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region})
+	if err != nil {
+		return err
+	}
+	if s.root.JSON {
+		return s.writeValue(map[string]bool{"deleted": true})
+	}
+	fmt.Fprintf(s.out, "The own price of %s %s ended.\n", name(p.Provider), name(p.Model))
+	return nil
+}

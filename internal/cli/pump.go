@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+const (
+	// senders is how many batches are on their way at once: enough to keep the
+	// server's commits full, few enough to hold little memory.
+	senders = 4
+	// batchBytes cuts batches of large rows; a batch is at most
+	// client.MaxBatchEvents rows.
+	batchBytes = 1 << 20
+	// goodbye is how long batches on their way may take after Ctrl-C.
+	goodbye = 5 * time.Second
+	// listed is how many rejected rows are shown; the rest is counted.
+	listed = 20
+)
+
+// row is one event to send and where it came from.
+type row struct {
+	event json.RawMessage
+	// file and line name its origin in messages.
+	file, line int
+}
+
+// reject is a row that was not stored, and why.
+type reject struct {
+	file, line int
+	reason     string
+}
+
+// tally is what became of the rows. Each is counted once.
+type tally struct {
+	New, Duplicates, Conflicts, Rejected int
+	// rejects are the first ones, in order of file and line.
+	rejects  []reject
+	warnings []string
+}
+
+func (t *tally) rows() int { return t.New + t.Duplicates + t.Conflicts + t.Rejected }
+
+func (t *tally) reject(r reject) {
+	t.Rejected++
+	// Batches come back in any order: keep the first of the file, not of time.
+	at, _ := slices.BinarySearchFunc(t.rejects, r, func(a, b reject) int {
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.line, b.line))
+	})
+	if at < listed {
+		t.rejects = slices.Insert(t.rejects, at, r)
+		t.rejects = t.rejects[:min(len(t.rejects), listed)]
+	}
+}
+
+func (t *tally) warn(text string) {
+	if len(t.warnings) < listed && !slices.Contains(t.warnings, text) {
+		t.warnings = append(t.warnings, text)
+	}
+}
+
+// pump sends rows in batches, several at once, in bounded memory.
+type pump struct {
+	c      *client.Client
+	ctx    context.Context // ends a little after the command's own
+	cancel context.CancelCauseFunc
+	work   chan []row
+	wait   sync.WaitGroup
+
+	mu    sync.Mutex
+	tally tally
+
+	batch []row
+	bytes int
+}
+
+func newPump(ctx context.Context, c *client.Client) *pump {
+	p := &pump{c: c, work: make(chan []row)}
+	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		// What is on its way may arrive: it is stored or not, never half.
+		time.AfterFunc(goodbye, func() { p.cancel(ctx.Err()) })
+	})
+	for range senders {
+		p.wait.Go(p.run)
+	}
+	return p
+}
+
+func (p *pump) run() {
+	for batch := range p.work {
+		if p.ctx.Err() != nil {
+			continue // drain
+		}
+		events := make([]json.RawMessage, len(batch))
+		for i := range batch {
+			events[i] = batch[i].event
+		}
+		result, err := p.c.SendRaw(p.ctx, events, client.Partial())
+		p.note(batch, &result)
+		if err != nil {
+			p.cancel(err)
+		}
+	}
+}
+
+func (p *pump) note(batch []row, result *client.Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tally.New += result.Accepted
+	p.tally.Duplicates += result.Duplicates
+	p.tally.Conflicts += len(result.Conflicts)
+	for _, r := range result.Rejected {
+		at := reject{reason: reasons(r.Errors)}
+		if r.Index >= 0 && r.Index < len(batch) {
+			at.file, at.line = batch[r.Index].file, batch[r.Index].line
+		}
+		p.tally.reject(at)
+	}
+	for _, w := range result.Warnings {
+		p.tally.warn(w)
+	}
+}
+
+// reject notes a row that never became an event.
+func (p *pump) reject(r reject) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tally.reject(r)
+}
+
+// add takes a row, waiting while the server is behind. The error is why sending
+// ended; the row was not sent then.
+func (p *pump) add(ctx context.Context, r row) error {
+	if len(p.batch) > 0 && p.bytes+len(r.event) > batchBytes {
+		if err := p.flush(ctx); err != nil {
+			return err
+		}
+	}
+	p.batch = append(p.batch, r)
+	p.bytes += len(r.event)
+	if len(p.batch) == client.MaxBatchEvents {
+		return p.flush(ctx)
+	}
+	return nil
+}
+
+func (p *pump) flush(ctx context.Context) error {
+	if len(p.batch) == 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	default:
+	}
+	select {
+	case p.work <- p.batch:
+		p.batch, p.bytes = nil, 0
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// close waits for what is on its way and gives the count, and the error that
+// ended sending.
+func (p *pump) close() (tally, error) {
+	close(p.work)
+	p.wait.Wait()
+	err := context.Cause(p.ctx)
+	p.cancel(context.Canceled) // frees the context
+	return p.tally, err
+}
+
+// seen is how many rows have come back so far.
+func (p *pump) seen() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tally.rows()
+}
+
+func reasons(errors map[string][]string) string {
+	return (&client.Error{Message: "", Details: errors}).Error()
+}
+
+// patient makes retries outlast a restart of the server and a rate limit, and
+// says once in a while what it waits for.
+func (s *session) patient(say func(string)) []client.Option {
+	var mu sync.Mutex
+	var last time.Time
+	return []client.Option{
+		client.WithCompression(client.Zstd),
+		client.WithRetry(client.Retry{Attempts: 40, First: 250 * time.Millisecond, Max: 15 * time.Second, MaxWait: time.Hour}),
+		client.WithRetryNotice(func(w client.Waiting) {
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Since(last) < 5*time.Second {
+				return
+			}
+			last = time.Now()
+			say(fmt.Sprintf("The server is busy or away (%s); trying again in %s.", printable(w.Err.Error()), w.Wait.Round(time.Millisecond)))
+		}),
+	}
+}
+
+// reach fails at once when no server is there, before anything patient begins.
+func (s *session) reach() error {
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	_, err = c.Health(s.ctx)
+	return err
+}

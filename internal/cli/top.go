@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+type topCmd struct {
+	By       []string      `default:"feature,model,user" placeholder:"DIM" help:"Dimensions to rank: feature, model, provider, user, department, project, environment, session, operation, tag:NAME."`
+	Limit    int           `short:"n" default:"5" help:"Rows of each, 1 to 1000."`
+	Watch    bool          `short:"w" help:"Refresh until Ctrl-C."`
+	Interval time.Duration `default:"2s" help:"How often --watch refreshes, at least 1s."`
+	filterFlags
+}
+
+func (*topCmd) Help() string {
+	return `Without a window it shows the last 24 hours. With --json it writes one JSON object {"feature":…,"model":…}
+that holds the answer for each dimension; with --watch one such line for each refresh.
+
+Examples:
+
+  costprof top --watch
+  costprof top --last 7d --by feature,tag:team -n 10`
+}
+
+func (t *topCmd) Run(s *session) error {
+	if t.Interval < time.Second {
+		return usagef("--interval must be at least 1s")
+	}
+	if t.Limit < 1 || t.Limit > 1000 {
+		return usagef("-n must be between 1 and 1000")
+	}
+	if t.Last == "" && t.From == "" && t.To == "" {
+		t.Last = "24h"
+	}
+	if _, err := t.filter(time.Now()); err != nil {
+		return err
+	}
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	if !t.Watch {
+		return t.show(s.ctx, s, c)
+	}
+	tick := time.NewTicker(t.Interval)
+	defer tick.Stop()
+	for reached := false; ; {
+		err := t.show(s.ctx, s, c)
+		switch {
+		case s.ctx.Err() != nil:
+			return nil // Ctrl-C is how a watch ends
+		case err == nil:
+			reached = true
+		case !reached || client.StatusOf(err)/100 == 4 && client.StatusOf(err) != 429:
+			return err
+		default:
+			// A server that restarts is not the end of watching it.
+			s.report(err)
+		}
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (t *topCmd) show(ctx context.Context, s *session, c *client.Client) error {
+	filter, err := t.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	var screen bytes.Buffer
+	if s.root.JSON {
+		err = t.json(ctx, c, filter, &screen)
+	} else {
+		err = t.tables(ctx, s, c, filter, &screen)
+	}
+	if err != nil {
+		return err
+	}
+	if t.Watch && s.term.tty && !s.root.JSON {
+		// Home, draw, then clear what is left: no flicker.
+		fmt.Fprint(s.out, "\x1b[H\x1b[2J")
+	}
+	if _, err := screen.WriteTo(s.out); err != nil {
+		return err
+	}
+	return s.out.Flush()
+}
+
+func (t *topCmd) json(ctx context.Context, c *client.Client, filter client.Filter, w io.Writer) error {
+	all := make(map[string]json.RawMessage, len(t.By))
+	for _, by := range t.By {
+		request := client.BreakdownRequest{Filter: filter, GroupBy: []string{by}, Limit: t.Limit}
+		answer, err := c.Get(ctx, "analytics/cost-breakdown", request.Values())
+		if err != nil {
+			return err
+		}
+		all[by] = answer
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", b)
+	return err
+}
+
+func (t *topCmd) tables(ctx context.Context, s *session, c *client.Client, filter client.Filter, w io.Writer) error {
+	total, _, err := c.Flamegraph(ctx, client.FlamegraphRequest{Filter: filter, Levels: t.By[:1], MaxNodes: 2})
+	if err != nil {
+		return err
+	}
+	for i, by := range t.By {
+		page, err := c.Breakdown(ctx, client.BreakdownRequest{Filter: filter, GroupBy: []string{by}, Limit: t.Limit})
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			fmt.Fprintln(w, s.term.style(bold, fmt.Sprintf("%s in %s calls, %s tokens", money(total.Value), count(total.Calls), count(total.Tokens)))+
+				s.term.style(dim, fmt.Sprintf("   %s to %s %s", clock(page.Meta.From), clock(page.Meta.To), printable(page.Meta.TZ))))
+		}
+		if len(page.Items) == 0 {
+			fmt.Fprintln(w, "No calls yet.")
+			return nil
+		}
+		fmt.Fprintln(w)
+		breakdownTable([]string{by}, page.Items).write(w, s.term)
+	}
+	return nil
+}
