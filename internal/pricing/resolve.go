@@ -78,7 +78,7 @@ func (b *Book) find(providerSent, modelSent string, tr *trace) *resolution {
 			r.modelID = b.spell(p, name)
 		}
 	}
-	b.findOwn(r, forms)
+	b.findOwn(r, forms, nameKey{lowerName(providerSent), lowerName(modelSent)})
 	return r
 }
 
@@ -197,26 +197,30 @@ func (p *provider) spelling(name string) (string, bool) {
 // with decorations taken off, and the listed model it was found to be. Only a
 // name that the shipped book does not know is also tried without its date: a
 // known dated model has a price of its own.
-func (b *Book) findOwn(r *resolution, forms []form) {
+func (b *Book) findOwn(r *resolution, forms []form, sent nameKey) {
 	if len(b.own) == 0 {
 		return
 	}
-	provider := lowerName(r.providerID)
 	seen := make(map[*ownModel]bool)
-	add := func(model string) {
-		if o := b.own[nameKey{provider, strings.ToLower(model)}]; o != nil && !seen[o] {
+	add := func(provider, model string) {
+		if o := b.own[nameKey{provider, model}]; o != nil && !seen[o] {
 			seen[o] = true
 			r.own = append(r.own, o)
 		}
 	}
+	add(sent.provider, sent.model)
+	if vendor, rest, ok := strings.Cut(sent.model, "/"); ok && b.gateways[sent.provider] {
+		add(vendor, rest) // a vendor that only own prices know
+	}
+	provider := lowerName(r.providerID)
 	for _, f := range forms {
 		if !f.loose || r.listed == nil {
-			add(f.name)
+			add(provider, strings.ToLower(f.name))
 		}
 	}
 	if r.listed != nil {
-		add(r.modelID)
-		add(r.listed.id)
+		add(provider, strings.ToLower(r.modelID))
+		add(provider, strings.ToLower(r.listed.id))
 	}
 }
 
