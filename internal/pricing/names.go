@@ -47,6 +47,8 @@ var (
 	// An endpoint's region in a path, as in "bedrock/us-east-1/…".
 	cloudRegion = regexp.MustCompile(`^(?i:[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-?\d{1,2})$`)
 
+	// A vendor's own revision, as in "gemini-2.5-flash-001".
+	numberAfter = regexp.MustCompile(`^(.+)-00\d$`)
 	latestAfter = regexp.MustCompile(`(?i)^(.+)[-:]latest$`)
 	compactDate = regexp.MustCompile(`-(20\d{2})(\d{2})(\d{2})(-|:|$)`)
 	dashedDate  = regexp.MustCompile(`-(20\d{2})-(\d{2})-(\d{2})(-|:|$)`)
@@ -156,8 +158,8 @@ type form struct {
 	name string
 	// how says what was taken off to come here; "" for the name as it was sent.
 	how string
-	// regionless says that a region was taken off, loose that a date or
-	// "-latest" was.
+	// regionless says that a region was taken off, loose that a date, a revision
+	// number or "-latest" was.
 	regionless, loose bool
 }
 
@@ -166,34 +168,33 @@ type form struct {
 type step struct {
 	how   string
 	strip func(string) (string, bool)
+	loose bool
 }
 
 // decorations are the steps that take off what gateways and clouds add and
 // leave the vendor's own name, its date and "-latest" included.
 func (b *Book) decorations(p *provider) []step {
-	path := step{"path", func(s string) (string, bool) { return b.stripPath(p, s) }}
-	revision := step{"revision", stripRevision}
-	version := step{"version", stripBy(versionAfter)}
-	region := step{stepRegion, stripBy(regionBefore)}
-	vendor := step{"vendor", stripBy(vendorBefore)}
+	path := step{how: "path", strip: func(s string) (string, bool) { return b.stripPath(p, s) }}
+	revision := step{how: "revision", strip: stripRevision}
+	version := step{how: "version", strip: stripBy(versionAfter)}
+	region := step{how: stepRegion, strip: stripBy(regionBefore)}
+	vendor := step{how: "vendor", strip: stripBy(vendorBefore)}
 	if p != nil && p.regional {
 		return []step{path, revision, version, region, vendor}
 	}
 	return []step{path, region, vendor, revision, version}
 }
 
-const (
-	stepRegion = "region"
-	stepLatest = "latest"
-	stepDate   = "date"
-)
+const stepRegion = "region"
 
 // forms lists the names to look for, most specific first: as sent, then with
 // one addition after another taken off. A date or "-latest" goes last, except
 // before a region where the region changes the price.
 func (b *Book) forms(p *provider, name string) []form {
 	steps := b.decorations(p)
-	loose := []step{{stepLatest, stripBy(latestAfter)}, {stepDate, stripDate}}
+	loose := []step{
+		{"latest", stripBy(latestAfter), true}, {"number", stripBy(numberAfter), true}, {"date", stripDate, true},
+	}
 	if p != nil && p.regional {
 		steps = append(append(append([]step{}, steps[:3]...), loose...), steps[3:]...)
 	} else {
@@ -210,7 +211,7 @@ func (b *Book) forms(p *provider, name string) []form {
 			last = form{
 				name: next, how: joinHow(last.how, s.how),
 				regionless: last.regionless || s.how == stepRegion,
-				loose:      last.loose || s.how == stepLatest || s.how == stepDate,
+				loose:      last.loose || s.loose,
 			}
 			out = append(out, last)
 		}
