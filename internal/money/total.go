@@ -1,6 +1,7 @@
 package money
 
 import (
+	"math"
 	"math/big"
 	"math/bits"
 )
@@ -51,6 +52,9 @@ func (t Total) AddTotal(u Total) (Total, error) {
 	hi := t.hi + u.hi + int64(carry)
 	if (t.hi < 0) == (u.hi < 0) && (hi < 0) != (t.hi < 0) {
 		return Total{}, ErrOverflow
+	}
+	if hi == math.MinInt64 && lo == 0 {
+		return Total{}, ErrOverflow // -2¹²⁷ has no opposite
 	}
 	return Total{hi: hi, lo: lo}, nil
 }

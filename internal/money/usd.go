@@ -95,8 +95,10 @@ func Parse(s string) (USD, error) {
 	if errors.Is(err, ErrOverflow) || err == nil && (v < 0 || v > Max) {
 		return 0, ErrRange
 	}
-	if v == 0 && strings.HasPrefix(s, "-") && strings.ContainsAny(s, "123456789") {
-		return 0, ErrRange // rounds to zero, but was negative
+	if err == nil && v == 0 && strings.HasPrefix(s, "-") {
+		if digits, _, _ := strings.Cut(strings.ToLower(s), "e"); strings.ContainsAny(digits, "123456789") {
+			return 0, ErrRange // rounds to zero, but was negative
+		}
 	}
 	return v, err
 }
@@ -128,19 +130,25 @@ func ParseExact(s string, scale int32) (v USD, exact bool, err error) {
 	return scaled(d, scale)
 }
 
+// maxExponent is beyond every amount: with at most 400 characters, a larger
+// exponent means too large or zero just the same.
+const maxExponent = 5_000
+
 func parseDecimal(s string) (*apd.Decimal, error) {
 	// apd also takes "NaN", "Infinity", "+1", ".5" and "1."; a money field does not.
 	if len(s) > 400 || !isDecimal(s) {
 		return nil, ErrSyntax
 	}
-	d, cond, err := apd.BaseContext.NewFromString(s)
-	if err != nil || d.Form != apd.Finite {
-		if cond.Overflow() || cond.Underflow() || cond.SystemOverflow() || cond.SystemUnderflow() {
-			if d != nil && d.IsZero() {
-				return apd.New(0, 0), nil
-			}
-			return nil, ErrOverflow
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		// A hostile exponent would be refused by apd, also that of a zero.
+		exponent, err := strconv.ParseInt(s[i+1:], 10, 64) // saturates
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return nil, ErrSyntax
 		}
+		s = s[:i] + "e" + strconv.FormatInt(min(max(exponent, -maxExponent), maxExponent), 10)
+	}
+	d, _, err := apd.BaseContext.NewFromString(s)
+	if err != nil {
 		return nil, ErrSyntax
 	}
 	return d, nil
@@ -229,6 +237,9 @@ func MulDiv(quantity int64, price USD, per int64) (USD, error) {
 		return 0, ErrOverflow
 	}
 	q, r := bits.Div64(hi, lo, uint64(per))
+	if q > math.MaxInt64 {
+		return 0, ErrOverflow // before rounding, which could wrap
+	}
 	// per is at most 2^63-1, so 2r cannot wrap.
 	if twice := 2 * r; twice > uint64(per) || (twice == uint64(per) && q&1 == 1) {
 		q++

@@ -51,15 +51,16 @@ const (
 // length in bytes as a varint, or an integer as a zig-zag varint; the first
 // field names the form. docs/adr describes it, testdata holds golden vectors.
 func (e *Event) Identity() ID {
-	buf := make([]byte, 0, 256)
+	return sum(e.canonical(make([]byte, 0, 256)))
+}
+
+func (e *Event) canonical(buf []byte) []byte {
 	if e.EventID != "" {
 		buf = appendString(buf, explicitForm)
 		buf = appendString(buf, e.Project)
-		buf = appendString(buf, e.EventID)
-		return sum(buf)
+		return appendString(buf, e.EventID)
 	}
-	buf = appendString(buf, derivedForm)
-	return sum(e.appendIdentity(buf))
+	return e.appendIdentity(appendString(buf, derivedForm))
 }
 
 func (e *Event) appendIdentity(buf []byte) []byte {
@@ -91,6 +92,9 @@ func (e *Event) Content() uint64 {
 	if c.TimestampDefaulted {
 		c.Timestamp = time.Time{}
 	}
+	// The counts are a list in the middle here: without its length, other fields
+	// could be read as counts.
+	buf = binary.AppendUvarint(buf, uint64(e.nonZero()))
 	buf = c.appendIdentity(buf)
 	for _, s := range [...]string{
 		e.ParentSpanID, e.Name, e.ServiceTier, e.Region, e.UserID, e.SessionID, e.Department,
@@ -120,6 +124,15 @@ func (e *Event) Content() uint64 {
 	}
 	id := sum(buf)
 	return binary.BigEndian.Uint64(id[:])
+}
+
+func (e *Event) nonZero() (n int) {
+	for _, count := range e.Counts {
+		if count != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // unitsByCount lists the units in the byte order of their counts' names.

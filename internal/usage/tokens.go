@@ -1,5 +1,7 @@
 package usage
 
+import "strconv"
+
 // Counts are the quantities of one call as the wire carries them: indexed by
 // unit, inputTokens and outputTokens being totals that contain their parts, and
 // cached audio being part of both cached tokens and input audio. An absent
@@ -15,11 +17,22 @@ const MaxCount = 1_000_000_000_000
 // citation, a cached audio token is in one place only.
 type Buckets [NumUnits]int64
 
-// Buckets splits the totals. It reports impossible sums as problems naming the
-// field to mend and never clamps; with problems the buckets mean nothing.
+// Buckets splits the totals. It reports counts out of range and impossible sums
+// as problems naming the field to mend and never clamps; with problems the
+// buckets mean nothing.
 func (c *Counts) Buckets() (Buckets, []Problem) {
 	b := Buckets(*c)
 	var bad []Problem
+	for u, n := range c {
+		if n < 0 {
+			bad = append(bad, Problem{countField(Unit(u)), "must be 0 or more"})
+		} else if n > MaxCount {
+			bad = append(bad, Problem{countField(Unit(u)), "must be at most " + strconv.FormatInt(MaxCount, 10)})
+		}
+	}
+	if len(bad) > 0 {
+		return b, bad // the sums below could wrap
+	}
 	within := func(part, whole Unit) {
 		if c[part] > c[whole] {
 			bad = append(bad, Problem{countField(part), "must not be more than " + Units[whole].Count})

@@ -64,20 +64,8 @@ func (e *Event) Validate(now time.Time) []Problem {
 	v.text("provider", e.Provider, least, MaxTextLength)
 	v.text("model", e.Model, least, MaxTextLength)
 
-	inRange := true
-	for u := range NumUnits {
-		if n := e.Counts[u]; n < 0 {
-			v.add(countField(u), "must be 0 or more")
-			inRange = false
-		} else if n > MaxCount {
-			v.add(countField(u), fmt.Sprintf("must be at most %d", int64(MaxCount)))
-			inRange = false
-		}
-	}
-	if inRange {
-		_, bad := e.Counts.Buckets()
-		v = append(v, bad...)
-	}
+	_, bad := e.Counts.Buckets()
+	v = append(v, bad...)
 
 	v.duration("latencyMs", e.Latency, 0)
 	v.duration("timeToFirstTokenMs", e.TimeToFirstToken, -1)
