@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/store"
+)
+
+// memoryCatalog is a store.Catalog in memory.
+type memoryCatalog struct {
+	mu       sync.Mutex
+	own      []pricing.Own
+	versions map[string]pricing.Version
+	audit    []store.AuditEntry
+	runs     []store.Run
+}
+
+var _ store.Catalog = (*memoryCatalog)(nil)
+
+func (c *memoryCatalog) ListPrices(context.Context) ([]pricing.Own, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.own), nil
+}
+
+func (c *memoryCatalog) ReplacePrices(_ context.Context, remove []string, puts []pricing.Own, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.own = slices.DeleteFunc(c.own, func(o pricing.Own) bool { return slices.Contains(remove, o.ID) })
+	c.own = append(c.own, puts...)
+	c.audit = append(c.audit, entry)
+	return nil
+}
+
+func (c *memoryCatalog) PutVersions(_ context.Context, versions []pricing.Version) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.versions == nil {
+		c.versions = map[string]pricing.Version{}
+	}
+	for _, v := range versions {
+		c.versions[v.ID] = v
+	}
+	return nil
+}
+
+func (c *memoryCatalog) GetVersion(_ context.Context, id string) (pricing.Version, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.versions[id]; ok {
+		return v, nil
+	}
+	return pricing.Version{}, fault.New(fault.NotFound, "There is no price with this id")
+}
+
+func (c *memoryCatalog) AppendAudit(_ context.Context, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.audit = append(c.audit, entry)
+	return nil
+}
+
+func (c *memoryCatalog) ListAudit(context.Context, int64, int) ([]store.AuditEntry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.audit), nil
+}
+
+func (c *memoryCatalog) PutRun(_ context.Context, run store.Run) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs = slices.DeleteFunc(c.runs, func(r store.Run) bool { return r.ID == run.ID })
+	c.runs = append(c.runs, run)
+	return nil
+}
+
+func (c *memoryCatalog) GetRun(_ context.Context, id string) (store.Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.runs {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return store.Run{}, fault.New(fault.NotFound, "There is no job with this id")
+}
+
+func (c *memoryCatalog) ListRuns(_ context.Context, state string, limit int) ([]store.Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []store.Run
+	for _, r := range c.runs {
+		if state == "" || r.State == state {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Run) int {
+		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(b.ID, a.ID))
+	})
+	return out[:min(limit, len(out))], nil
+}

@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// pingTimeout is how long the engine may take to say that it works.
+const pingTimeout = 2 * time.Second
+
+// health is what the server says about itself; a status of 503 adds error and
+// requestId.
+type health struct {
+	Status    string    `json:"status" enum:"ok,degraded" doc:"ok, or degraded when something is lost, broken or away."`
+	Timestamp time.Time `json:"timestamp"`
+	Version   string    `json:"version"`
+	Services  services  `json:"services"`
+	Reason    string    `json:"reason,omitempty" doc:"Why it is degraded though it works."`
+	Error     string    `json:"error,omitempty" doc:"Why it cannot work now."`
+	RequestID string    `json:"requestId,omitempty"`
+}
+
+type services struct {
+	Database string `json:"database" enum:"ok,degraded,unavailable"`
+	Cache    string `json:"cache" enum:"in-process"`
+	AI       string `json:"ai" enum:"off"`
+	MCP      string `json:"mcp" enum:"off"`
+}
+
+func (s *server) healthRoutes() []*route {
+	answer := schemaOf[health](s)
+	return []*route{
+		{id: "health", method: http.MethodGet, path: "/health", tag: "Operation", summary: "Health of the server and what it uses",
+			doc: "200 while it can store and answer, also when degraded; else 503.", status: http.StatusOK, answer: answer,
+			errors: []int{http.StatusServiceUnavailable}, raw: s.getHealth},
+		{id: "health-live", method: http.MethodGet, path: "/health/live", tag: "Operation", summary: "Whether the process runs",
+			status: http.StatusOK, answer: answer, raw: s.getLive},
+		{id: "health-ready", method: http.MethodGet, path: "/health/ready", tag: "Operation", summary: "Whether to send it work",
+			doc: "503 while it cannot store, and as soon as it is told to stop.", status: http.StatusOK, answer: answer,
+			errors: []int{http.StatusServiceUnavailable}, raw: s.getReady},
+		{id: "metrics", method: http.MethodGet, path: "/metrics", tag: "Operation", summary: "Numbers for Prometheus",
+			status: http.StatusOK, answer: text(), media: "text/plain", raw: func(w http.ResponseWriter, r *http.Request) {
+				if s.refuseQuery(w, r) {
+					return
+				}
+				s.metrics.handler().ServeHTTP(w, r)
+			}},
+	}
+}
+
+func (s *server) newHealth() health {
+	return health{Status: "ok", Timestamp: s.now().UTC(), Version: s.version,
+		Services: services{Database: "ok", Cache: "in-process", AI: "off", MCP: "off"}}
+}
+
+func (s *server) getHealth(w http.ResponseWriter, r *http.Request) {
+	if s.refuseQuery(w, r) {
+		return
+	}
+	s.answerHealth(w, r, s.check(r.Context()))
+}
+
+func (s *server) getReady(w http.ResponseWriter, r *http.Request) {
+	if s.refuseQuery(w, r) {
+		return
+	}
+	h := s.check(r.Context())
+	if s.closing.Load() {
+		h.Status, h.Error = "degraded", "The server is shutting down"
+	}
+	s.answerHealth(w, r, h)
+}
+
+func (s *server) getLive(w http.ResponseWriter, r *http.Request) {
+	if s.refuseQuery(w, r) {
+		return
+	}
+	s.write(w, r, http.StatusOK, s.newHealth())
+}
+
+// check asks the engine. Error is set only when it cannot work.
+func (s *server) check(ctx context.Context) health {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	h := s.newHealth()
+	state, err := s.engine.Ping(ctx)
+	switch {
+	case err != nil:
+		exchangeOf(ctx).cause = err
+		h.Status, h.Services.Database = "degraded", "unavailable"
+		h.Error = "The ledger cannot store or answer now"
+	case state.Degraded != "":
+		h.Status, h.Services.Database, h.Reason = "degraded", "degraded", state.Degraded
+	}
+	return h
+}
+
+func (s *server) answerHealth(w http.ResponseWriter, r *http.Request, h health) {
+	status := http.StatusOK
+	if h.Error != "" {
+		status = http.StatusServiceUnavailable
+		h.RequestID = exchangeOf(r.Context()).id
+		w.Header().Set("Retry-After", "5")
+	}
+	s.write(w, r, status, h)
+}
+
+// refuseQuery answers a plain route that was given parameters.
+func (s *server) refuseQuery(w http.ResponseWriter, r *http.Request) bool {
+	err := readQuery(r.URL.RawQuery, nil).err()
+	if err != nil {
+		s.fail(w, r, err)
+	}
+	return err != nil
+}

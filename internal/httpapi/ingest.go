@@ -1,0 +1,91 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/ingest/jsonevents"
+)
+
+func (s *server) ingestRoutes() []*route {
+	batch := huma.MediaType{Schema: s.batchSchema()}
+	return []*route{{
+		id: "post-events", method: http.MethodPost, path: "/api/v1/events", alias: "/api/events", tag: "Events",
+		summary: "Store a batch of events",
+		doc: "Answers 202 only after the events are durable. At most 500 events and 5 MiB, decompressed. " +
+			"An event that is stored already counts as a duplicate, at any age, so a batch can be sent again. " +
+			"Bad input stores nothing and lists every problem; with partial=true the valid events are stored.",
+		params: []param{{name: "partial", doc: "Store the valid events and list the others as rejected.", schema: withDefault(text("true", "false"), "false")}},
+		body: &huma.RequestBody{Required: true, Description: "As it is, or with Content-Encoding gzip or zstd.",
+			Content: map[string]*huma.MediaType{
+				"application/json":     &batch,
+				"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString, Description: "One event a line."}},
+			}},
+		status: http.StatusAccepted, answer: schemaOf[ingest.Result](s),
+		errors: []int{http.StatusServiceUnavailable},
+		raw:    s.postEvents,
+	}}
+}
+
+// postEvents is a plain handler: everything else here is paid for by each batch.
+func (s *server) postEvents(w http.ResponseWriter, r *http.Request) {
+	result, err := s.ingestBatch(w, r)
+	if err != nil {
+		s.metrics.refused.Inc()
+		s.fail(w, r, err)
+		return
+	}
+	s.metrics.ingested(&result)
+	s.write(w, r, http.StatusAccepted, &result)
+}
+
+func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Result, error) {
+	var none ingest.Result
+	q := readQuery(r.URL.RawQuery, ingestParams)
+	partial := q.oneOf("partial", "true", "false") == "true"
+	if err := q.err(); err != nil {
+		return none, err
+	}
+	kind, err := mediaType(r, "application/json", "application/x-ndjson")
+	if err != nil {
+		return none, err
+	}
+	body, err := s.bodies.read(r.Context(), w, r, maxBody)
+	if err != nil {
+		return none, err
+	}
+	// What was decoded does not point into the body, but it is about as large, so
+	// the share of the budget is held until the batch is stored.
+	defer body.release()
+	ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
+	defer cancel()
+	format := jsonevents.JSON
+	if kind == "application/x-ndjson" {
+		format = jsonevents.NDJSON
+	}
+	start := time.Now()
+	events, err := jsonevents.Decode(body.bytes, format)
+	if err != nil {
+		return none, err
+	}
+	result, err := s.ingest.Ingest(ctx, ingest.Batch{Events: events, Partial: partial})
+	if err == nil {
+		s.metrics.storing.Observe(time.Since(start).Seconds())
+	}
+	return result, err
+}
+
+var ingestParams = []param{{name: "partial"}}
+
+// batchSchema describes the wire form of a batch. Requests are judged by the
+// decoder and the domain, which know more than a schema can say.
+func (s *server) batchSchema() *huma.Schema {
+	least, most := 1, ingest.MaxBatch
+	return &huma.Schema{Type: huma.TypeObject, Required: []string{"events"}, Properties: map[string]*huma.Schema{
+		"events": {Type: huma.TypeArray, MinItems: &least, MaxItems: &most, Items: schemaOf[WireEvent](s)},
+	}}
+}

@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Metrics are the numbers of /metrics, on a registry of their own.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	storing  prometheus.Histogram
+	events   *prometheus.CounterVec
+	refused  prometheus.Counter
+	priced   *prometheus.CounterVec
+}
+
+// NewMetrics makes them; version labels the build.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "costprof_http_requests_total", Help: "Requests answered, by method, route and status."}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "costprof_http_request_duration_seconds", Help: "Time to answer, by route.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "costprof_http_requests_in_flight", Help: "Requests being answered."}),
+		storing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "costprof_ingest_batch_duration_seconds", Help: "Time to decode, price and store a batch until it is durable.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "costprof_ingest_events_total", Help: "Events of answered batches: accepted, duplicate, conflict or rejected."}, []string{"result"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "costprof_ingest_refused_batches_total", Help: "Batches of which nothing was acknowledged."}),
+		priced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "costprof_events_stored_total", Help: "Newly stored events by where their cost came from; unpriced ones count as 0."}, []string{"cost_source"}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "costprof_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": version}})
+	info.Set(1)
+	for _, result := range []string{"accepted", "duplicate", "conflict", "rejected"} {
+		m.events.WithLabelValues(result)
+	}
+	for _, source := range []usage.Source{usage.SourceUnpriced, usage.SourceBilled, usage.SourceCatalog, usage.SourceClient} {
+		m.priced.WithLabelValues(source.String())
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.storing, m.events, m.refused, m.priced, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Stored counts newly stored events; ingest announces them.
+func (m *Metrics) Stored(records []usage.Record) {
+	var counts [4]int
+	for i := range records {
+		counts[records[i].Source]++
+	}
+	for source, n := range counts {
+		if n > 0 {
+			m.priced.WithLabelValues(usage.Source(source).String()).Add(float64(n))
+		}
+	}
+}
+
+func (m *Metrics) ingested(r *ingest.Result) {
+	m.events.WithLabelValues("accepted").Add(float64(r.Accepted))
+	m.events.WithLabelValues("duplicate").Add(float64(r.Duplicates))
+	m.events.WithLabelValues("conflict").Add(float64(len(r.Conflicts)))
+	m.events.WithLabelValues("rejected").Add(float64(len(r.Rejected)))
+}
+
+// observe counts an answered request. Methods and routes come from closed sets,
+// so that no caller can make the number of series grow.
+func (m *Metrics) observe(method string, x *exchange, took time.Duration) {
+	route := x.route
+	if route == "" {
+		route = "none"
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(method, route, strconv.Itoa(x.status)).Inc()
+	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+}
+
+// watch adds what is asked for when the numbers are read.
+func (m *Metrics) watch(engine Pinger, b *budget) {
+	m.registry.MustRegister(&watched{engine: engine, budget: b})
+}
+
+var (
+	upDesc      = prometheus.NewDesc("costprof_ledger_up", "1 while the ledger can store and answer.", nil, nil)
+	sizeDesc    = prometheus.NewDesc("costprof_ledger_events", "Events stored.", nil, nil)
+	queueDesc   = prometheus.NewDesc("costprof_ledger_queued_events", "Events that wait to be committed.", nil, nil)
+	damagedDesc = prometheus.NewDesc("costprof_ledger_degraded", "1 when something was lost or broken.", nil, nil)
+	waitingDesc = prometheus.NewDesc("costprof_ingest_waiting_batches", "Batches that wait for memory.", nil, nil)
+)
+
+type watched struct {
+	engine Pinger
+	budget *budget
+}
+
+func (w *watched) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{upDesc, sizeDesc, queueDesc, damagedDesc, waitingDesc} {
+		ch <- d
+	}
+}
+
+func (w *watched) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	// Collect has no context of its own.
+	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
+	defer cancel()
+	gauge(waitingDesc, float64(w.budget.waiting()))
+	h, err := w.engine.Ping(ctx)
+	if err != nil {
+		gauge(upDesc, 0)
+		return
+	}
+	gauge(upDesc, 1)
+	gauge(sizeDesc, float64(h.Events))
+	gauge(queueDesc, float64(h.Queued))
+	degraded := 0.0
+	if h.Degraded != "" {
+		degraded = 1
+	}
+	gauge(damagedDesc, degraded)
+}
+
+func (m *Metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: false, MaxRequestsInFlight: 4})
+}

@@ -1,0 +1,238 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// mount registers every route with the mux and gives the document of them.
+//
+// huma holds the document and makes schemas of Go types. It does not read
+// requests: it could neither tell an empty parameter from a missing one nor a
+// repeated one from a single one, and its errors have another shape.
+func (s *server) mount(routes []*route) ([]byte, error) {
+	doc := &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title:       "costprof",
+			Version:     s.version,
+			Description: description,
+			License:     &huma.License{Name: "MIT", Identifier: "MIT"},
+		},
+		Servers:    []*huma.Server{{URL: "/"}},
+		Components: &huma.Components{Schemas: s.schemas, Responses: errorResponses(s.schemas)},
+	}
+	for _, rt := range routes {
+		for i, p := range rt.paths() {
+			s.mux.HandleFunc(rt.method+" "+p, s.handle(rt))
+			op := s.operation(rt, p)
+			if i > 0 {
+				op.OperationID += "-alias"
+				op.Description = strings.TrimSpace("The same as " + rt.path + ". " + op.Description)
+			}
+			doc.AddOperation(op)
+		}
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+const description = `Records every LLM call and charge, prices each exactly, and shows where the money goes.
+
+Amounts are USD as JSON numbers with every significant digit: read them as decimals, not as binary floating point. ` +
+	`Every error has the same shape; every list that can be long has the same pagination; every question takes the same range and filters.`
+
+func (s *server) operation(rt *route, path string) *huma.Operation {
+	op := &huma.Operation{
+		OperationID: rt.id, Method: rt.method, Path: path, Tags: []string{rt.tag},
+		Summary: rt.summary, Description: rt.doc, RequestBody: rt.body,
+		Responses: map[string]*huma.Response{},
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok && part != "{$}" {
+			op.Parameters = append(op.Parameters, &huma.Param{Name: strings.TrimSuffix(name, "}"), In: "path", Required: true, Schema: text()})
+		}
+	}
+	op.Path = strings.TrimSuffix(op.Path, "{$}")
+	for _, p := range rt.params {
+		op.Parameters = append(op.Parameters, p.document())
+	}
+	op.Parameters = append(op.Parameters, &huma.Param{Name: "X-Request-ID", In: "header", Schema: text(),
+		Description: "Names the request in answer and log: at most 128 printable characters, others are replaced."})
+
+	success := &huma.Response{Description: http.StatusText(rt.status), Headers: map[string]*huma.Param{
+		"X-Request-ID": {Description: "The id of the request.", Schema: text()},
+	}}
+	if rt.answer != nil {
+		media := rt.media
+		if media == "" {
+			media = "application/json"
+		}
+		success.Content = map[string]*huma.MediaType{media: {Schema: rt.answer}}
+	}
+	op.Responses[strconv.Itoa(rt.status)] = success
+	errs := append([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError}, rt.errors...)
+	if rt.serve != nil {
+		errs = append(errs, http.StatusServiceUnavailable)
+	}
+	if rt.body != nil {
+		errs = append(errs, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	for _, status := range errs {
+		if key := strconv.Itoa(status); op.Responses[key] == nil {
+			op.Responses[key] = &huma.Response{Ref: "#/components/responses/" + errorNames[status]}
+		}
+	}
+	return op
+}
+
+// errorNames are the errors a route can give, by status. The two of the mux (no
+// such path, wrong method) belong to none of them.
+var errorNames = map[int]string{
+	http.StatusBadRequest:            "Invalid",
+	http.StatusForbidden:             "Forbidden",
+	http.StatusNotFound:              "NotFound",
+	http.StatusMethodNotAllowed:      "MethodNotAllowed",
+	http.StatusRequestTimeout:        "RequestTimeout",
+	http.StatusConflict:              "Conflict",
+	http.StatusGone:                  "Gone",
+	http.StatusRequestEntityTooLarge: "TooLarge",
+	http.StatusUnsupportedMediaType:  "UnsupportedMediaType",
+	http.StatusInternalServerError:   "Internal",
+	http.StatusServiceUnavailable:    "Unavailable",
+}
+
+var errorDocs = map[int]string{
+	http.StatusBadRequest:            "The input breaks rules; details names them by field or parameter. Nothing was stored.",
+	http.StatusForbidden:             "The request may not come in this way: by this host name, through a proxy, or from a page of another origin.",
+	http.StatusNotFound:              "There is no such thing.",
+	http.StatusMethodNotAllowed:      "The path does not answer to this method; Allow lists those it answers to.",
+	http.StatusRequestTimeout:        "The body did not arrive in time.",
+	http.StatusConflict:              "The state does not allow it.",
+	http.StatusGone:                  "The list that the cursor goes through is no longer there: start again without it.",
+	http.StatusRequestEntityTooLarge: "The body is too large, as it is or decompressed.",
+	http.StatusUnsupportedMediaType:  "The Content-Type or Content-Encoding is not one of those named.",
+	http.StatusInternalServerError:   "A fault of the server; its log has the cause under requestId.",
+	http.StatusServiceUnavailable:    "The server cannot do it now, nothing was stored; try again after Retry-After seconds.",
+}
+
+func errorResponses(reg huma.Registry) map[string]*huma.Response {
+	schema := reg.Schema(reflect.TypeFor[errorBody](), true, "Error")
+	out := map[string]*huma.Response{}
+	for status, name := range errorNames {
+		r := &huma.Response{Description: errorDocs[status], Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+			Headers: map[string]*huma.Param{"X-Request-ID": {Description: "The id of the request.", Schema: text()}}}
+		switch status {
+		case http.StatusServiceUnavailable:
+			r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeInteger}}
+		case http.StatusMethodNotAllowed:
+			r.Headers["Allow"] = &huma.Param{Description: "The methods of the path.", Schema: text()}
+		}
+		out[name] = r
+	}
+	return out
+}
+
+// document describes a parameter.
+func (p *param) document() *huma.Param {
+	out := &huma.Param{Name: p.name, In: "query", Description: p.doc, Required: p.required, Schema: p.schema}
+	switch {
+	case p.name == tagParam:
+		// An exploded object is how OpenAPI says "parameters of these names".
+		out.Style, out.Explode = "form", new(bool)
+		*out.Explode = true
+		out.Schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeArray, Items: p.schema}}
+	case p.repeat:
+		out.Explode = new(bool)
+		*out.Explode = true
+		out.Schema = &huma.Schema{Type: huma.TypeArray, Items: p.schema}
+	}
+	return out
+}
+
+// newSchemas is a registry that knows how our own types are written.
+func newSchemas() huma.Registry {
+	reg := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
+		name := huma.DefaultSchemaNamer(t, hint)
+		if better, ok := schemaNames[name]; ok {
+			return better
+		}
+		return name
+	})
+	reg.RegisterTypeAlias(reflect.TypeFor[money.USD](), reflect.TypeFor[amount]())
+	reg.RegisterTypeAlias(reflect.TypeFor[money.Total](), reflect.TypeFor[amount]())
+	reg.RegisterTypeAlias(reflect.TypeFor[usage.ID](), reflect.TypeFor[eventID]())
+	reg.RegisterTypeAlias(reflect.TypeFor[json.RawMessage](), reflect.TypeFor[object]())
+	return reg
+}
+
+var schemaNames = map[string]string{"ErrorBody": "Error"}
+
+// The types below only say what is written for the types they stand for.
+type (
+	amount  struct{}
+	eventID struct{}
+	object  struct{}
+)
+
+func (amount) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeNumber, Description: "USD, exact: a decimal number with every significant digit."}
+}
+
+func (eventID) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: "^[0-9a-f]{32}$", Description: "Identity of an event."}
+}
+
+func (object) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+}
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// schemaOf is the schema of T.
+func schemaOf[T any](s *server) *huma.Schema {
+	return s.schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// envelope is the schema of a success; meta and paged add their parts.
+func (s *server) envelope(data, meta *huma.Schema, parts ...part) *huma.Schema {
+	props := map[string]*huma.Schema{"data": data}
+	required := []string{"data"}
+	if meta != nil {
+		props["meta"] = meta
+		required = append(required, "meta")
+	}
+	if slices.Contains(parts, paged) {
+		props["pagination"] = schemaOf[pagination](s)
+		required = append(required, "pagination")
+	}
+	return &huma.Schema{Type: huma.TypeObject, Properties: props, Required: required, AdditionalProperties: false}
+}
+
+type part int
+
+const paged part = 1
+
+func arrayOf(items *huma.Schema) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeArray, Items: items}
+}
+
+func anyOf(schemas ...*huma.Schema) *huma.Schema { return &huma.Schema{AnyOf: schemas} }
+
+func withDefault(s *huma.Schema, v any) *huma.Schema {
+	s.Default = v
+	return s
+}

@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/rating"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Prices are the price book, what changes it, and the work that a change starts.
+type Prices interface {
+	Book() *pricing.Book
+	Put(ctx context.Context, own pricing.Own, actor string) (rating.PutResult, error)
+	Delete(ctx context.Context, sel pricing.Selector, actor string) error
+	// Lines explains a stored event's cost.
+	Lines(ctx context.Context, r usage.Record) ([]pricing.Line, error)
+	Unpriced(ctx context.Context, q rating.UnpricedQuery) (rating.UnpricedPage, error)
+	Job(ctx context.Context, id string) (store.Run, error)
+	Jobs(ctx context.Context, state string, limit int) ([]store.Run, error)
+}
+
+// anonymous is the actor of a change on an open server.
+const anonymous = "anonymous"
+
+var (
+	providerParam = param{name: "provider", doc: "A provider, by id or alias.", schema: text()}
+	modelParam    = param{name: "model", doc: "A model, by id, alias or any name that leads to it.", schema: text()}
+	projectParam  = param{name: "project", doc: "The project whose own prices count.", schema: text()}
+	atParam       = param{name: "at", doc: "The instant at which it is in force: RFC 3339, or a date (its start in UTC). Default: now.", schema: text()}
+	tierParam     = param{name: "serviceTier", doc: "Service tier; empty is standard.", schema: text()}
+	regionParam   = param{name: "region", doc: "Region; empty is any.", schema: text()}
+)
+
+func (s *server) priceRoutes() []*route {
+	quoted := schemaOf[quoteAnswer](s)
+	need := func(p param) param { p.required = true; return p }
+	return []*route{
+		{id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", summary: "Prices in force at a time",
+			params: append([]param{providerParam, modelParam, projectParam, atParam}, pageParams...),
+			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[Price](s)), schemaOf[pricesMeta](s), paged),
+			errors: []int{http.StatusGone}, serve: s.getPrices},
+		{id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", summary: "Put an own price over the shipped ones",
+			doc: "Ends what it overlaps. It is applied to stored calls in its interval that had no price or only an estimate, by a background job. " +
+				"Without effectiveFrom it starts with the model's first seen call when the model had no price, else now.",
+			body:   jsonBody(s.putSchema()),
+			status: http.StatusOK, answer: s.envelope(schemaOf[putAnswer](s), nil), errors: []int{http.StatusServiceUnavailable}, serve: s.putPrice},
+		{id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price now",
+			doc:    "Names exactly one: an empty project is the price for all, an empty tier the standard one, an empty region the one for any. Calls from now on take the shipped price.",
+			params: []param{need(providerParam), need(modelParam), projectParam, tierParam, regionParam},
+			status: http.StatusNoContent, errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, serve: s.deletePrice},
+		{id: "quote", method: http.MethodPost, path: "/api/v1/prices/quote", tag: "Prices", summary: "Price calls without storing them",
+			doc:    "By the code that prices stored calls. One call, or up to 500 as items; then data is a list in their order.",
+			body:   jsonBody(anyOf(schemaOf[quoteItem](s), schemaOf[quoteItems](s))),
+			status: http.StatusOK, answer: s.envelope(anyOf(quoted, arrayOf(quoted)), nil),
+			serve: s.quote},
+		{id: "explain-price", method: http.MethodGet, path: "/api/v1/prices/explain", tag: "Prices", summary: "Why a call has its price",
+			params: []param{providerParam, need(modelParam), projectParam, atParam, tierParam, regionParam},
+			status: http.StatusOK, answer: s.envelope(schemaOf[explanation](s), nil), serve: s.explainPrice},
+	}
+}
+
+// putSchema describes an own price as it is put: what a price is, less what the
+// server gives it.
+func (s *server) putSchema() *huma.Schema {
+	names := map[string]*huma.Schema{}
+	for u := range usage.NumUnits {
+		names[usage.Units[u].Price] = amountSchema()
+	}
+	instant := func(doc string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: "RFC 3339 instant or date. " + doc}
+	}
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"provider", "model", "prices"},
+		Properties: map[string]*huma.Schema{
+			"provider": text(), "model": text(), "project": text(), "serviceTier": text(), "region": text(),
+			"effectiveFrom": instant("A date starts at 00:00 UTC."), "effectiveTo": instant("A date includes that day."),
+			"prices": {Type: huma.TypeObject, Properties: names, AdditionalProperties: false,
+				Description: "USD per million tokens, per thousand of other units, per hour of audio, at most a picodollar fine. An empty object is free."},
+		}}
+}
+
+func jsonBody(schema *huma.Schema) *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+}
+
+// at reads an instant or a date; the default is now.
+func (q *query) at(now time.Time) time.Time {
+	if !q.has("at") {
+		return now
+	}
+	t := q.bound("at", "at", time.UTC, startOfDay)
+	if t.IsZero() {
+		return now
+	}
+	return t
+}
+
+type pricesMeta struct {
+	At time.Time `json:"at" doc:"The instant at which the prices are in force."`
+}
+
+func (s *server) getPrices(c *call) (*reply, error) {
+	at := c.q.at(s.now())
+	list := pricing.ListQuery{Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"), At: at}
+	limit := c.q.limit()
+	shape := shapeOf("prices", list.Provider, list.Model, list.Project, c.q.text("at"))
+	cur := readCursor(c.q, shape)
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	if !cur.At.IsZero() {
+		list.At = cur.At
+	}
+	versions := s.prices.Book().List(list)
+	rest, err := cur.resume(versions)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(rest) > limit {
+		rest = rest[:limit]
+		next = cursor{Shape: shape, At: list.At, Last: rest[limit-1].ID}.String()
+	}
+	data := make([]Price, len(rest))
+	for i := range rest {
+		data[i] = priceJSON(&rest[i])
+	}
+	return &reply{Data: data, Meta: pricesMeta{list.At.UTC()}, Pagination: pages(next)}, nil
+}
+
+func (s *server) explainPrice(c *call) (*reply, error) {
+	at := c.q.at(s.now())
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	return &reply{Data: explanationJSON(s.prices.Book().Explain(pricing.Call{
+		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"), At: at,
+		ServiceTier: c.q.text("serviceTier"), Region: c.q.text("region"),
+	}))}, nil
+}
+
+type putAnswer struct {
+	Price
+	JobID string `json:"jobId,omitempty" doc:"The job that applies it to stored calls; absent when there is nothing to apply."`
+}
+
+func (s *server) putPrice(c *call) (*reply, error) {
+	body, err := s.readJSON(c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.q.object("", body)
+	if err != nil {
+		return nil, err
+	}
+	f.only("provider", "model", "project", "effectiveFrom", "effectiveTo", "serviceTier", "region", "prices")
+	req := pricing.PutRequest{
+		Provider: f.text("provider", 1, usage.MaxTextLength), Model: f.text("model", 1, usage.MaxTextLength),
+		Project: f.text("project", 0, usage.MaxIDLength), ServiceTier: f.text("serviceTier", 0, usage.MaxTextLength),
+		Region: f.text("region", 0, usage.MaxTextLength), EffectiveFrom: f.text("effectiveFrom", 0, 64),
+		EffectiveTo: f.text("effectiveTo", 0, 64), Prices: f.amounts("prices"),
+	}
+	own, err := s.prices.Book().ParsePut(req)
+	// What is wrong in form stands beside what is wrong in meaning, once each.
+	c.q.take(err)
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	put, err := s.prices.Put(c, own, anonymous)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{Data: putAnswer{priceJSON(&put.Price.Version), put.JobID}}, nil
+}
+
+func (s *server) deletePrice(c *call) (*reply, error) {
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	err := s.prices.Delete(c, pricing.Selector{
+		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"),
+		ServiceTier: c.q.text("serviceTier"), Region: c.q.text("region"),
+	}, anonymous)
+	return &reply{status: http.StatusNoContent}, err
+}

@@ -1,0 +1,106 @@
+// Package httpapi is the HTTP edge: the routes, what each accepts and answers,
+// who may come in, the one shape of errors, and the OpenAPI document made of the
+// same declarations that serve the requests. It owns no rule about money, events
+// or storage; those it asks through small interfaces.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/store"
+)
+
+// Ingester stores a batch. It returns without error only when what it counts as
+// accepted is durable.
+type Ingester interface {
+	Ingest(ctx context.Context, b ingest.Batch) (ingest.Result, error)
+}
+
+// Pinger says whether the engine can store and answer now.
+type Pinger interface {
+	Ping(ctx context.Context) (store.Health, error)
+}
+
+// Params are what the API is made of.
+type Params struct {
+	Ingest  Ingester
+	Prices  Prices
+	Reports Reports
+	Engine  Pinger
+	Metrics *Metrics
+	Access  Access
+	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
+	// long one waits for its share.
+	IngestMemory int64
+	IngestWait   time.Duration
+	// RequestTimeout bounds the work for one request once its body arrived.
+	RequestTimeout time.Duration
+	Version        string
+	Now            func() time.Time
+	Log            *slog.Logger
+}
+
+// API is the HTTP handler of the whole server.
+type API struct {
+	server  *server
+	handler http.Handler
+}
+
+// server is what the handlers share. It does not change once it serves.
+type server struct {
+	ingest   Ingester
+	prices   Prices
+	reports  Reports
+	engine   Pinger
+	metrics  *Metrics
+	access   Access
+	bodies   bodies
+	timeout  time.Duration
+	version  string
+	now      func() time.Time
+	log      *slog.Logger
+	mux      *http.ServeMux
+	schemas  huma.Registry
+	document []byte
+	closing  atomic.Bool
+}
+
+// New makes the handler.
+func New(p Params) (*API, error) {
+	s := &server{
+		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, engine: p.Engine, metrics: p.Metrics,
+		access: p.Access, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
+		bodies: bodies{budget: newBudget(p.IngestMemory, p.IngestWait)},
+		mux:    http.NewServeMux(), schemas: newSchemas(),
+	}
+	s.metrics.watch(p.Engine, s.bodies.budget)
+	var err error
+	if s.document, err = s.mount(s.routes()); err != nil {
+		return nil, err
+	}
+	var h http.Handler = http.HandlerFunc(s.routed)
+	for _, wrap := range []func(http.Handler) http.Handler{
+		// The innermost first.
+		s.crossOrigin,
+		s.local,
+		s.recovered,
+		secured,
+		s.logged,
+		s.identified,
+	} {
+		h = wrap(h)
+	}
+	return &API{server: s, handler: h}, nil
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Closing makes /health/ready say that no new work should come.
+func (a *API) Closing() { a.server.closing.Store(true) }

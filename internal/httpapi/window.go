@@ -1,0 +1,247 @@
+package httpapi
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// defaultWindow is the range of a question that names none: the last 30 days.
+const defaultWindow = 30 * 24 * time.Hour
+
+var windowParams = []param{
+	{name: "from", doc: "Start of the range, included: an RFC 3339 instant, or a date in tz. Default: 30 days before to.", schema: text()},
+	{name: "to", doc: "End of the range: an RFC 3339 instant, excluded, or a date in tz, included. Default: now.", schema: text()},
+	{name: "startDate", doc: "Synonym of from.", schema: text()},
+	{name: "endDate", doc: "Synonym of to.", schema: text()},
+	{name: "tz", doc: "IANA time zone of dates and of buckets.", schema: withDefault(text(), "UTC")},
+}
+
+// window is the range of time that a question is about, half-open.
+type window struct {
+	from, to time.Time
+	loc      *time.Location
+}
+
+type WindowMeta struct {
+	From time.Time `json:"from" doc:"Start of the range, included."`
+	To   time.Time `json:"to" doc:"End of the range, excluded."`
+	TZ   string    `json:"tz" doc:"IANA time zone of the question."`
+}
+
+func (w window) meta() WindowMeta {
+	return WindowMeta{From: w.from.In(w.loc), To: w.to.In(w.loc), TZ: w.loc.String()}
+}
+
+// window reads from, to, their synonyms and tz. The two sides default alone.
+func (q *query) window(now time.Time) window {
+	w := window{loc: q.location()}
+	from := q.bound("from", "startDate", w.loc, startOfDay)
+	to := q.bound("to", "endDate", w.loc, endOfDay)
+	w.to = to
+	if to.IsZero() {
+		w.to = ceilMicro(now.UTC())
+	}
+	w.from = from
+	if from.IsZero() {
+		w.from = w.to.Add(-defaultWindow)
+	}
+	if len(q.problems) == 0 && !w.from.Before(w.to) {
+		name := "from"
+		if q.has("startDate") {
+			name = "startDate"
+		}
+		q.bad(name, "must be before the end of the range")
+	}
+	return w
+}
+
+// Names that the system's zone files may have and IANA does not: what they mean
+// depends on the machine.
+var localZone = regexp.MustCompile(`^(?i:localtime|posixrules|factory|posix/.*)$`)
+
+func (q *query) location() *time.Location {
+	if !q.has("tz") {
+		return time.UTC
+	}
+	if localZone.MatchString(q.text("tz")) {
+		q.bad("tz", "must be an IANA time zone such as Europe/Berlin")
+		return time.UTC
+	}
+	loc, err := analytics.ParseLocation("tz", q.text("tz"))
+	if q.take(err) {
+		return time.UTC
+	}
+	return loc
+}
+
+func (q *query) bound(name, synonym string, loc *time.Location, date func(civilDate, *time.Location) time.Time) time.Time {
+	switch {
+	case q.has(name) && q.has(synonym):
+		q.bad(synonym, "means the same as "+name+"; give one of them")
+		return time.Time{}
+	case q.has(synonym):
+		name = synonym
+	case !q.has(name):
+		return time.Time{}
+	}
+	s := q.text(name)
+	if d, err := time.Parse(time.DateOnly, s); err == nil {
+		if y := d.Year(); y >= minYear && y <= maxYear {
+			return date(civilDate{d.Year(), d.Month(), d.Day()}, loc)
+		}
+	} else if t, ok := parseInstant(s); ok {
+		return ceilMicro(t)
+	}
+	q.bad(name, "must be a date (2026-01-31) or an RFC 3339 instant (2026-01-31T15:04:05Z; a + in it is sent as %2B)")
+	return time.Time{}
+}
+
+// The years that every engine and every text form can hold, zones included.
+const (
+	minYear = 1971
+	maxYear = 9998
+)
+
+func parseInstant(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	t = t.UTC()
+	return t, t.Year() >= minYear && t.Year() <= maxYear
+}
+
+// ceilMicro is the first whole microsecond at or after t: events have whole
+// ones, so a half-open bound rounded up selects the same events.
+func ceilMicro(t time.Time) time.Time {
+	if floor := t.Truncate(time.Microsecond); floor.Before(t) {
+		return floor.Add(time.Microsecond)
+	}
+	return t
+}
+
+type civilDate struct {
+	year  int
+	month time.Month
+	day   int
+}
+
+// startOfDay is the first instant of a local date, which not everywhere is a
+// midnight; of a date that a zone skipped, the first instant of the next one.
+func startOfDay(d civilDate, loc *time.Location) time.Time {
+	want := time.Date(d.year, d.month, d.day, 0, 0, 0, 0, time.UTC)
+	for day := d.day; ; day++ {
+		noon := time.Date(d.year, d.month, day, 12, 0, 0, 0, loc)
+		y, m, dd := noon.Date()
+		if time.Date(y, m, dd, 0, 0, 0, 0, time.UTC).Before(want) {
+			continue
+		}
+		edges, err := analytics.Edges(noon, noon.Add(time.Microsecond), analytics.Day, loc)
+		if err != nil || len(edges) == 0 {
+			return noon
+		}
+		return edges[0].UTC()
+	}
+}
+
+func endOfDay(d civilDate, loc *time.Location) time.Time {
+	next := time.Date(d.year, d.month, d.day+1, 0, 0, 0, 0, time.UTC)
+	return startOfDay(civilDate{next.Year(), next.Month(), next.Day()}, loc)
+}
+
+var filterDimensions = []analytics.Dimension{
+	analytics.Feature, analytics.Model, analytics.Provider, analytics.User, analytics.Department,
+	analytics.Project, analytics.Environment, analytics.Session, analytics.Operation,
+}
+
+var filterParams = func() []param {
+	var ps []param
+	for _, d := range filterDimensions {
+		ps = append(ps, param{name: string(d), repeat: true, schema: text(),
+			doc: "Only calls with this " + string(d) + "; given again, any of them; empty, calls without one."})
+	}
+	return append(ps,
+		param{name: "status", repeat: true, schema: text("ok", "error"), doc: "Only calls that went well, or only those that failed."},
+		param{name: "costSource", repeat: true, schema: text("billed", "catalog", "client", "unpriced"), doc: "Only calls whose cost came from here; given again, any of them."},
+		param{name: tagParam, repeat: true, schema: text(), doc: "tag:NAME=value: only calls with this value of the tag; given again, any of them; empty, calls without the tag."},
+	)
+}()
+
+// filter reads the window and every filter.
+func (q *query) filter(w window) analytics.Filter {
+	f := analytics.Filter{From: w.from, To: w.to}
+	values := map[analytics.Dimension][]string{}
+	for _, d := range filterDimensions {
+		if wanted := q.values[string(d)]; len(wanted) > 0 {
+			values[d] = wanted
+		}
+	}
+	for name, wanted := range q.values {
+		if !strings.HasPrefix(name, "tag:") {
+			continue
+		}
+		if d, err := analytics.ParseDimension(name, name); !q.take(err) {
+			values[d] = wanted
+		}
+	}
+	if len(values) > 0 {
+		f.Any = values
+	}
+	seen := map[string]bool{}
+	for _, v := range q.values["status"] {
+		if v != "ok" && v != "error" {
+			q.bad("status", "must be one of ok, error")
+		}
+		seen[v] = true
+	}
+	switch {
+	case seen["ok"] && !seen["error"]:
+		f.Status = analytics.StatusOK
+	case seen["error"] && !seen["ok"]:
+		f.Status = analytics.StatusError
+	}
+	for _, v := range q.values["costSource"] {
+		switch v {
+		case usage.SourceBilled.String():
+			f.Sources = append(f.Sources, usage.SourceBilled)
+		case usage.SourceCatalog.String():
+			f.Sources = append(f.Sources, usage.SourceCatalog)
+		case usage.SourceClient.String():
+			f.Sources = append(f.Sources, usage.SourceClient)
+		case usage.SourceUnpriced.String():
+			f.Sources = append(f.Sources, usage.SourceUnpriced)
+		default:
+			q.bad("costSource", "must be one of billed, catalog, client, unpriced")
+		}
+	}
+	return f
+}
+
+// dimensions reads a comma-separated list of at most max distinct dimensions.
+func (q *query) dimensions(name string, fallback []analytics.Dimension, max int) []analytics.Dimension {
+	if !q.has(name) {
+		return fallback
+	}
+	var ds []analytics.Dimension
+	seen := map[string]bool{}
+	for _, s := range strings.Split(q.text(name), ",") {
+		d, err := analytics.ParseDimension(name, s)
+		if q.take(err) {
+			continue
+		}
+		if seen[s] {
+			q.bad(name, "must not name a dimension twice")
+		}
+		seen[s] = true
+		ds = append(ds, d)
+	}
+	if len(ds) > max {
+		q.bad(name, fmt.Sprintf("must name at most %d dimensions", max))
+	}
+	return ds
+}
