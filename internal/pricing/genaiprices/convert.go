@@ -74,6 +74,7 @@ func Convert(list []byte, from pricing.Provenance) (*Result, error) {
 	if err := correct(res.Data); err != nil {
 		return nil, err
 	}
+	slices.Sort(res.Rounded)
 	return res, nil
 }
 
