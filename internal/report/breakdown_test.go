@@ -46,7 +46,7 @@ func TestBreakdownPages(t *testing.T) {
 		}
 		r.Cursor = b.NextCursor
 		r.Limit = 7 + page%3 // the size of a page may change
-		r.From, r.To = r.From.Add(time.Minute), r.To.Add(time.Minute)
+		r.From, r.To = r.From.Add(time.Hour), r.To.Add(time.Hour)
 		mustAppend(t, l, late[page])
 		now.Time = now.Add(time.Second)
 	}

@@ -202,11 +202,15 @@ func TestTimeseriesOfNothing(t *testing.T) {
 
 // Decades in a zone 45 minutes off are asked for in pieces.
 func TestTimeseriesOfDecades(t *testing.T) {
-	records := sample(200, 10)
-	m := &meddler{Ledger: ledgerOf(t, records)}
-	s, _ := service(m)
 	f := analytics.Filter{From: time.Date(2020, 1, 1, 3, 0, 0, 0, time.UTC), To: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)}
 	kathmandu := location(t, "Asia/Kathmandu")
+	records := sample(400, 10)
+	for i := range 240 { // on the edge of every month, where the pieces meet
+		records[i].Timestamp = time.Date(2020, time.Month(2+i), 1, 0, 0, 0, 0, kathmandu).UTC()
+		records[i].ID = records[i].Identity()
+	}
+	m := &meddler{Ledger: ledgerOf(t, records)}
+	s, _ := service(m)
 	got, err := s.Timeseries(t.Context(), TimeseriesRequest{Filter: f, Granularity: analytics.Month, Location: kathmandu, GroupBy: analytics.Feature, Series: 5})
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +225,28 @@ func TestTimeseriesOfDecades(t *testing.T) {
 	for _, line := range got.Series[:5] {
 		if diff := cmp.Diff(naive(records, only(f, analytics.Feature, line.Name), edges), line.Points, totals); diff != "" {
 			t.Errorf("%s, want -, got +:\n%s", line.Name, diff)
+		}
+	}
+}
+
+// Pieces asked of a ledger that was empty find it empty to the end.
+func TestTimeseriesOfNothingInPieces(t *testing.T) {
+	l := &reference.Ledger{}
+	m := &meddler{Ledger: l}
+	m.before = func(asked int) {
+		if asked > 0 {
+			mustAppend(t, l, sample(1, 9)...)
+		}
+	}
+	s, _ := service(m)
+	f := analytics.Filter{From: begin.AddDate(-20, 0, 0), To: end}
+	got, err := s.Timeseries(t.Context(), TimeseriesRequest{Filter: f, Granularity: analytics.Month, Location: location(t, "Asia/Kathmandu")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range got.Series[0].Points {
+		if p.Calls != 0 {
+			t.Errorf("%v has a call that came after the first question", p.Bucket)
 		}
 	}
 }
