@@ -110,21 +110,27 @@ func TestKnownMistakes(t *testing.T) {
 		},
 		{
 			class: "service tier silently at the standard price",
-			call: Call{Provider: "openai", Model: "gpt-4o", ServiceTier: "priority",
-				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000})},
+			call: Call{
+				Provider: "openai", Model: "gpt-4o", ServiceTier: "priority",
+				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000}),
+			},
 			want: "2.5", fall: true,
 			lines: []Line{{Unit: "input", Quantity: 1_000_000, Price: usd(t, "2.5"), Per: 1_000_000, Amount: usd(t, "2.5"), Fallback: "tier"}},
 		},
 		{
 			class: "standard tier flagged as another one",
-			call: Call{Provider: "openai", Model: "gpt-4o", ServiceTier: "Default",
-				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000})},
+			call: Call{
+				Provider: "openai", Model: "gpt-4o", ServiceTier: "Default",
+				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000}),
+			},
 			want: "2.5",
 		},
 		{
 			class: "region silently at the standard price",
-			call: Call{Provider: "openai", Model: "gpt-4o", Region: "eu",
-				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000})},
+			call: Call{
+				Provider: "openai", Model: "gpt-4o", Region: "eu",
+				Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000}),
+			},
 			want: "2.5", fall: true,
 			lines: []Line{{Unit: "input", Quantity: 1_000_000, Price: usd(t, "2.5"), Per: 1_000_000, Amount: usd(t, "2.5"), Fallback: "region"}},
 		},

@@ -249,17 +249,32 @@ func TestList(t *testing.T) {
 		q    ListQuery
 		want []string
 	}{
-		{"a shipped price gives way to an own one", ListQuery{Provider: "openai", Model: "gpt-4o", At: at},
-			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4", "openai gpt-4o p  3"}},
-		{"before the own one", ListQuery{Provider: "openai", Model: "gpt-4o", At: instant(t, "2026-05-31T00:00:00Z")},
-			[]string{"openai gpt-4o   2.5", "openai gpt-4o  batch 4", "openai gpt-4o p  3"}},
-		{"of another project", ListQuery{Provider: "openai", Model: "gpt-4o", Project: "q", At: at},
-			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4"}},
-		{"by another name", ListQuery{Provider: "OpenAI", Model: "openai/gpt-4o-2024-08-06", At: at},
-			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4", "openai gpt-4o p  3"}},
+		{
+			"a shipped price gives way to an own one",
+			ListQuery{Provider: "openai", Model: "gpt-4o", At: at},
+			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4", "openai gpt-4o p  3"},
+		},
+		{
+			"before the own one",
+			ListQuery{Provider: "openai", Model: "gpt-4o", At: instant(t, "2026-05-31T00:00:00Z")},
+			[]string{"openai gpt-4o   2.5", "openai gpt-4o  batch 4", "openai gpt-4o p  3"},
+		},
+		{
+			"of another project",
+			ListQuery{Provider: "openai", Model: "gpt-4o", Project: "q", At: at},
+			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4"},
+		},
+		{
+			"by another name",
+			ListQuery{Provider: "OpenAI", Model: "openai/gpt-4o-2024-08-06", At: at},
+			[]string{"openai gpt-4o   2", "openai gpt-4o  batch 4", "openai gpt-4o p  3"},
+		},
 		{"ended", ListQuery{Provider: "openai", Model: "o3", At: at}, []string{"openai o3   2"}},
-		{"windows", ListQuery{Provider: "deepseek", Model: "deepseek-v4-pro", At: at},
-			[]string{"deepseek deepseek-v4-pro   0.66", "deepseek deepseek-v4-pro   1.32", "deepseek deepseek-v4-pro   1.32"}},
+		{
+			"windows",
+			ListQuery{Provider: "deepseek", Model: "deepseek-v4-pro", At: at},
+			[]string{"deepseek deepseek-v4-pro   0.66", "deepseek deepseek-v4-pro   1.32", "deepseek deepseek-v4-pro   1.32"},
+		},
 		{"own only", ListQuery{Provider: "azure", Model: "my-deployment", At: at}, []string{"azure-openai my-deployment   1"}},
 		{"nothing", ListQuery{Provider: "self-hosted", At: at}, nil},
 	} {
@@ -286,8 +301,11 @@ func TestExplain(t *testing.T) {
 	}{
 		{Call{Provider: "openai", Model: "gpt-4o"}, []string{"openai lists gpt-4o (@pydantic/genai-prices 0.1.8), found by id"}, "id"},
 		{Call{Provider: "openai", Model: "gpt-4o", Project: "p"}, []string{"an own price for openai gpt-4o in project p"}, "id"},
-		{Call{Provider: "azure-openai", Model: "azure/gpt-4o", ServiceTier: "flex", Region: "eu"},
-			[]string{"found by id", `after taking off path: "gpt-4o"`, "azure serves it at that price", "service tier", "region"}, "alias"},
+		{
+			Call{Provider: "azure-openai", Model: "azure/gpt-4o", ServiceTier: "flex", Region: "eu"},
+			[]string{"found by id", `after taking off path: "gpt-4o"`, "azure serves it at that price", "service tier", "region"},
+			"alias",
+		},
 		{Call{Provider: "amazon-bedrock-runtime", Model: "us.amazon.nova-lite-v1:0"}, []string{`the name contains "amazon.nova-lite"`}, "rule"},
 		{Call{Provider: "litellm", Model: "openai/gpt-4o"}, []string{"openai lists gpt-4o"}, "gateway"},
 		{Call{Provider: "vllm", Model: "gpt-4o"}, []string{`no provider "vllm"`, "put an own price"}, "unknown"},

@@ -73,8 +73,13 @@ func Encode(d *Data) ([]byte, error) {
 		name  string
 		value any
 	}{
-		{"format", Format}, {"source", d.Source}, {"version", d.Version}, {"listed", d.Listed},
-		{"license", d.License}, {"url", d.URL}, {"gateways", d.Gateways},
+		{"format", Format},
+		{"source", d.Source},
+		{"version", d.Version},
+		{"listed", d.Listed},
+		{"license", d.License},
+		{"url", d.URL},
+		{"gateways", d.Gateways},
 	} {
 		if err := member(m.name, m.value, ",\n"); err != nil {
 			return nil, err

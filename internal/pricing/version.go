@@ -72,7 +72,7 @@ func (v *Version) appendCanonical(b []byte) []byte {
 	} else {
 		b = binary.AppendVarint(append(b, 1), int64(w.Start))
 		b = binary.AppendVarint(b, int64(w.End))
-		b = append(b, byte(w.days()))
+		b = append(b, w.days())
 		str(w.Zone)
 	}
 	rates := slices.Clone(v.Rates)

@@ -46,8 +46,14 @@ var providerMatch = map[string]pricing.Rule{"azure": {Contains: "azure"}}
 // hosts are words that name who serves a model, and so whose price applies,
 // whatever vendor's name stands beside them.
 var hosts = []struct{ word, provider string }{
-	{"azure", "azure"}, {"bedrock", "aws"}, {"amazon", "aws"}, {"vertex", "google"},
-	{"huggingface", ""}, {"copilot", "github-copilot"}, {"cloudflare", "cloudflare"}, {"openrouter", "openrouter"},
+	{"azure", "azure"},
+	{"bedrock", "aws"},
+	{"amazon", "aws"},
+	{"vertex", "google"},
+	{"huggingface", ""},
+	{"copilot", "github-copilot"},
+	{"cloudflare", "cloudflare"},
+	{"openrouter", "openrouter"},
 }
 
 // strangers are words of providers that speak a vendor's interface without
