@@ -262,7 +262,7 @@ func TestIngestFailures(t *testing.T) {
 	busy := &fault.Error{Code: fault.Unavailable, Message: "The ledger is behind", RetryAfter: time.Second}
 	r := newRig(nil)
 	r.ledger.err = busy
-	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{input("a")}}); err != error(busy) {
+	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{input("a")}}); !errors.Is(err, busy) {
 		t.Errorf("the ledger's error became %v", err)
 	}
 	if len(r.announced) != 0 {
@@ -271,7 +271,7 @@ func TestIngestFailures(t *testing.T) {
 
 	r = newRig(nil)
 	r.versions.err = busy
-	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{input("a")}}); err != error(busy) {
+	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{input("a")}}); !errors.Is(err, busy) {
 		t.Errorf("the catalog's error became %v", err)
 	}
 	if n := len(r.ledger.all(t)); n != 0 {

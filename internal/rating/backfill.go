@@ -55,23 +55,23 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-s.wake:
 		}
-		for wait := firstWait; ; wait = min(2*wait, maxWait) {
+		for wait := firstWait; ctx.Err() == nil; wait = min(2*wait, maxWait) {
 			err := s.work(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err == nil {
+			if err == nil || ctx.Err() != nil {
 				break
 			}
 			s.Log.Warn("Applying prices to stored calls is held up; it is tried again", "error", err, "wait", wait)
-			retry := time.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-				retry.Stop()
-				return nil
-			case <-retry.C:
-			}
+			pause(ctx, wait)
 		}
+	}
+}
+
+func pause(ctx context.Context, wait time.Duration) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 

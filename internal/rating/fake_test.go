@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -68,8 +67,7 @@ func (l *fakeLedger) Correct(ctx context.Context, c store.Correction) (n int64, 
 func (l *fakeLedger) all(t *testing.T) map[string]usage.Record {
 	t.Helper()
 	out := make(map[string]usage.Record)
-	var seq iter.Seq2[usage.Record, error] = l.Events(t.Context(), store.EventQuery{Filter: everything})
-	for r, err := range seq {
+	for r, err := range l.Events(t.Context(), store.EventQuery{Filter: everything}) {
 		if err != nil {
 			t.Fatal(err)
 		}
