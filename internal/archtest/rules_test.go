@@ -1,0 +1,69 @@
+package archtest
+
+const module = "github.com/costprof/costprof"
+
+// layers is the house. A package imports only lower numbers; folders below one of
+// these belong to it and also import it.
+var layers = map[string]int{
+	"money": 0, "fault": 0,
+	"usage":   1,
+	"pricing": 2, "analytics": 2, "timeseries": 2,
+	"budget": 3,
+	"store":  4,
+	"live":   5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5,
+	"ingest": 6, "rating": 6, "report": 6,
+	"httpapi": 7,
+	"config":  8, "demo": 8,
+	"app":      9,
+	"cli":      10,
+	"archtest": 11,
+}
+
+// relatives lists what packages of one top folder import of each other, beside
+// their parents.
+var relatives = map[string][]string{
+	"store/engines":     {"store/duckdb"}, // the only list of engines
+	"store/storetest":   {"store/reference"},
+	"pricing/bookbuild": {"pricing/genaiprices"}, // a command that builds the book
+}
+
+// outside says what packages beside internal may import of it: nothing, the
+// listed packages, or anything ("*").
+var outside = map[string][]string{
+	"client":       nil,
+	"cmd/costprof": {"internal/cli"},
+	"bench":        {"*"},
+	"e2e":          {"*"},
+}
+
+// fences lists, for an import path or the beginning of one, where it may appear.
+// A folder includes those below it.
+var fences = map[string][]string{
+	"github.com/duckdb/":                 {"internal/store/duckdb", "bench"},
+	"github.com/pressly/goose/":          {"internal/store/duckdb"},
+	"github.com/danielgtaylor/huma/":     {"internal/httpapi"},
+	"github.com/cockroachdb/apd/":        {"internal/money"},
+	"github.com/alecthomas/kong":         {"internal/config", "internal/cli", "internal/app"},
+	"github.com/prometheus/":             {"internal/httpapi", "internal/app"},
+	"database/sql":                       {"internal/store", "bench"},
+	module + "/internal/store/storetest": {"internal/store"},
+	module + "/internal/store/reference": {"internal/store"},
+	"github.com/google/go-cmp/":          {"internal/store/storetest"},
+	"github.com/getkin/kin-openapi/":     nil, // tests only
+	"github.com/rogpeppe/go-internal/":   nil,
+	"pgregory.net/rapid":                 nil,
+	"testing":                            {"internal/store/storetest"},
+}
+
+// exact lists the folders in which floating point does not occur.
+var exact = []string{"internal/money", "internal/pricing"}
+
+// floating are the names by which it comes in, with or without its type's.
+var floating = []string{
+	"float32", "float64", "complex64", "complex128", "ParseFloat", "FormatFloat", "AppendFloat",
+	"Float", "NewFloat", "Float32", "Float64", "SetFloat64", "FloatString", "FloatPrec",
+}
+
+// maxFile is the size of the largest file, in bytes; generated ones and tests
+// aside.
+const maxFile = 25_000
