@@ -145,6 +145,11 @@ func TestKnownMistakes(t *testing.T) {
 			want:  "5",
 		},
 		{
+			class: "a region's name at another list's price",
+			call:  Call{Provider: "anthropic", Model: "us.anthropic.claude-opus-4-7-v1:0", Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000})},
+			want:  "5", fall: true,
+		},
+		{
 			class: "a future price applied now",
 			call:  Call{Provider: "google", Model: "gemini-3.8-flash", Counts: counts(map[usage.Unit]int64{usage.Input: 1_000_000})},
 			want:  "0.75",
@@ -228,6 +233,16 @@ func TestKnownMistakes(t *testing.T) {
 			call:  Call{Provider: "groq", Model: "whisper-large-v3", Counts: counts(map[usage.Unit]int64{usage.AudioMilliseconds: 1})},
 			want:  "0.000308333333",
 			lines: []Line{{Unit: "audioHours", Quantity: 10_000, Counted: 1, Price: usd(t, "0.111"), Per: 3_600_000, Amount: usd(t, "0.000308333333")}},
+		},
+		{
+			class: "minimum charge: just below",
+			call:  Call{Provider: "groq", Model: "whisper-large-v3", Counts: counts(map[usage.Unit]int64{usage.AudioMilliseconds: 9_999})},
+			want:  "0.000308333333",
+		},
+		{
+			class: "minimum charge: just above",
+			call:  Call{Provider: "groq", Model: "whisper-large-v3", Counts: counts(map[usage.Unit]int64{usage.AudioMilliseconds: 10_001})},
+			want:  "0.000308364167",
 		},
 		{
 			class: "minimum charge: unused",
