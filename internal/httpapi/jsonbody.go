@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -50,7 +51,15 @@ func (q *query) object(prefix string, v jsontext.Value) (*fields, error) {
 }
 
 func malformed(err error) error {
-	return &fault.Error{Code: fault.Invalid, Message: "The body is not valid JSON", Err: err}
+	message := "The body is not valid JSON"
+	var at *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		message = "The body is not valid JSON: a name is there twice in one object"
+	case errors.As(err, &at):
+		message = fmt.Sprintf("The body is not valid JSON: look near byte %d", at.ByteOffset)
+	}
+	return &fault.Error{Code: fault.Invalid, Message: message, Err: err}
 }
 
 func (f *fields) path(name string) string {

@@ -43,6 +43,9 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 			doc.AddOperation(op)
 		}
 	}
+	for _, schema := range s.schemas.Map() {
+		neverNull(schema)
+	}
 	text, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
@@ -95,6 +98,10 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 		if key := strconv.Itoa(status); op.Responses[key] == nil {
 			op.Responses[key] = &huma.Response{Ref: "#/components/responses/" + errorNames[status]}
 		}
+	}
+	if rt.unavailable != nil {
+		op.Responses["503"] = &huma.Response{Description: errorDocs[http.StatusServiceUnavailable],
+			Content: map[string]*huma.MediaType{"application/json": {Schema: rt.unavailable}}}
 	}
 	return op
 }
@@ -175,6 +182,7 @@ func newSchemas() huma.Registry {
 	reg.RegisterTypeAlias(reflect.TypeFor[money.USD](), reflect.TypeFor[amount]())
 	reg.RegisterTypeAlias(reflect.TypeFor[money.Total](), reflect.TypeFor[amount]())
 	reg.RegisterTypeAlias(reflect.TypeFor[usage.ID](), reflect.TypeFor[eventID]())
+	reg.RegisterTypeAlias(reflect.TypeFor[usage.Source](), reflect.TypeFor[costSource]())
 	reg.RegisterTypeAlias(reflect.TypeFor[json.RawMessage](), reflect.TypeFor[object]())
 	return reg
 }
@@ -183,9 +191,10 @@ var schemaNames = map[string]string{"ErrorBody": "Error"}
 
 // The types below only say what is written for the types they stand for.
 type (
-	amount  struct{}
-	eventID struct{}
-	object  struct{}
+	amount     struct{}
+	eventID    struct{}
+	costSource struct{}
+	object     struct{}
 )
 
 func (amount) Schema(huma.Registry) *huma.Schema {
@@ -196,8 +205,32 @@ func (eventID) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Pattern: "^[0-9a-f]{32}$", Description: "Identity of an event."}
 }
 
+func (costSource) Schema(huma.Registry) *huma.Schema {
+	s := text("billed", "catalog", "client", "unpriced")
+	s.Description = "Where the cost came from: what the provider charged, our price book, the caller's estimate, or nowhere (0)."
+	return s
+}
+
 func (object) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+}
+
+// neverNull takes back that lists may be null, which huma says of every slice:
+// here an empty list is written as one.
+func neverNull(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+	for _, p := range s.Properties {
+		neverNull(p)
+	}
+	neverNull(s.Items)
+	if inner, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		neverNull(inner)
+	}
 }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }

@@ -93,7 +93,7 @@ func (q *query) at(now time.Time) time.Time {
 	if !q.has("at") {
 		return now
 	}
-	t := q.bound("at", "at", time.UTC, startOfDay)
+	t := q.bound("at", "", time.UTC, startOfDay)
 	if t.IsZero() {
 		return now
 	}

@@ -32,6 +32,8 @@ type route struct {
 	media  string // "" is JSON
 	// errors are the statuses beyond those every route can give.
 	errors []int
+	// unavailable is the answer of a 503 that says more than an error.
+	unavailable *huma.Schema
 	// serve answers with data; a route with raw does everything itself.
 	serve func(*call) (*reply, error)
 	raw   http.HandlerFunc

@@ -81,10 +81,10 @@ func (q *query) location() *time.Location {
 
 func (q *query) bound(name, synonym string, loc *time.Location, date func(civilDate, *time.Location) time.Time) time.Time {
 	switch {
-	case q.has(name) && q.has(synonym):
+	case synonym != "" && q.has(name) && q.has(synonym):
 		q.bad(synonym, "means the same as "+name+"; give one of them")
 		return time.Time{}
-	case q.has(synonym):
+	case synonym != "" && q.has(synonym):
 		name = synonym
 	case !q.has(name):
 		return time.Time{}
