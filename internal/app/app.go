@@ -1,0 +1,213 @@
+// Package app wires the server: it opens the engine, puts prices, ingest,
+// reports and the HTTP edge over it, serves, and takes everything down in
+// reverse. It holds no rule of its own beyond the order of things.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/costprof/costprof/internal/config"
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/httpapi"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/engines"
+)
+
+// Params are what Run needs.
+type Params struct {
+	Config  *config.Config
+	Version string
+	// Out gets the one line for the person who started the server.
+	Out io.Writer
+	Log *slog.Logger
+}
+
+// NewLog makes the log that the settings ask for.
+func NewLog(c *config.Config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level()}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// Run serves until ctx ends, then stops gracefully: no new requests, accepted
+// ones finish within the grace of the settings, the ledger is closed clean. From
+// then on a second interrupt ends the process at once. An error is one sentence
+// for the person who started it.
+func Run(ctx context.Context, p Params) error {
+	c := p.Config
+	address, err := c.Address()
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, address, bool(c.Insecure))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	engine, err := engines.Open(ctx, engines.Options{
+		Dir: c.Data, Log: p.Log, MemoryLimit: int64(c.MemoryLimit), QueueWait: c.IngestQueueWait,
+	})
+	if err != nil {
+		return dataError(c.Data, err)
+	}
+	err = serve(ctx, p, engine, listener)
+	if closing := engine.Close(); closing != nil {
+		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closing))
+	}
+	return err
+}
+
+// listen takes the port before anything else is touched, so that a busy one
+// costs nothing.
+func listen(ctx context.Context, address string, insecure bool) (net.Listener, error) {
+	reachable := fmt.Errorf("%s (COSTPROF_LISTEN) can be reached from other machines, and no key protects this server: "+
+		"configure a key (costprof keys create), or start it open with --insecure", address)
+	if !insecure && !config.Loopback(address) {
+		return nil, reachable
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; choose another port with --port (PORT)", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be listened on by this user; choose a port above 1023 with --port (PORT)", address)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	// A hosts file can make any name lead anywhere.
+	if !insecure && !config.Loopback(l.Addr().String()) {
+		l.Close()
+		return nil, reachable
+	}
+	return l, nil
+}
+
+func dataError(dir string, err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Code == fault.Conflict {
+		return errors.New(f.Message)
+	}
+	return fmt.Errorf("cannot open the data directory %s: %w", dir, err)
+}
+
+func serve(ctx context.Context, p Params, engine store.Engine, listener net.Listener) error {
+	c := p.Config
+	// Work below outlives ctx: accepted requests finish after it ended.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+
+	api, workers, err := assemble(working, p, engine)
+	if err != nil {
+		return err
+	}
+	var background sync.WaitGroup
+	for name, run := range workers {
+		background.Go(func() {
+			if err := run(working); err != nil && working.Err() == nil {
+				p.Log.Error("background work ended", "work", name, "error", err)
+			}
+		})
+	}
+	defer background.Wait()
+	defer stopWorking()
+
+	var requests sync.WaitGroup
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			defer requests.Done()
+			api.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: c.HeaderTimeout,
+		ReadTimeout:       c.HeaderTimeout + c.BodyTimeout,
+		// Counted from the end of the headers: the body, the work, and the answer.
+		WriteTimeout:   c.BodyTimeout + c.RequestTimeout + writeSlack,
+		IdleTimeout:    c.IdleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	announce(p, listener.Addr())
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("stopped serving: %w", err)
+	case <-ctx.Done():
+	}
+	// Whoever interrupts again has no patience left for what follows.
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	p.Log.Info("stopping: accepted requests finish first", "grace", c.ShutdownGrace)
+	api.Closing()
+	grace, cancel := context.WithTimeout(working, c.ShutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		p.Log.Warn("requests did not finish within the grace and were cut off", "grace", c.ShutdownGrace)
+		server.Close()
+	}
+	stopWorking()
+	wait(&requests, cutOffWait)
+	return nil
+}
+
+const (
+	maxHeaderBytes = 64 << 10
+	writeSlack     = 30 * time.Second
+	// cutOffWait is how long handlers whose connection was cut may take to notice.
+	cutOffWait = 3 * time.Second
+)
+
+func wait(group *sync.WaitGroup, most time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(most):
+	}
+}
+
+func announce(p Params, address net.Addr) {
+	dir, err := filepath.Abs(p.Config.Data)
+	if err != nil {
+		dir = p.Config.Data
+	}
+	fmt.Fprintf(p.Out, "costprof %s listens on %s, data in %s\n", p.Version, url(address), dir)
+	if bool(p.Config.Insecure) && !config.Loopback(address.String()) {
+		p.Log.Warn("the server is open to everyone who can reach it: no key protects it", "address", address.String())
+	}
+}
+
+// url is what to open in a browser on this machine.
+func url(address net.Addr) string {
+	host, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || strings.HasPrefix(host, "127.")) {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func access(c *config.Config) httpapi.Access {
+	return httpapi.Access{AllowedHosts: c.AllowedHosts, CORSOrigins: c.Origins(), AnyHost: bool(c.Insecure)}
+}

@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/costprof/costprof/internal/httpapi"
+	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/rating"
+	"github.com/costprof/costprof/internal/report"
+	"github.com/costprof/costprof/internal/store"
+)
+
+// worker is work beside the requests; it ends when its context does.
+type worker func(context.Context) error
+
+// assemble puts the services over an engine.
+func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API, map[string]worker, error) {
+	c := p.Config
+	book, err := pricing.Shipped()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the price book: %w", err)
+	}
+	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Now: time.Now, Log: p.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	metrics := httpapi.NewMetrics(p.Version)
+	pipeline := ingest.New(ingest.Params{
+		Ledger:   engine,
+		Book:     func() ingest.Book { return prices.Book() },
+		Versions: engine,
+		Now:      time.Now,
+		Log:      p.Log,
+		Announce: metrics.Stored,
+		Stale:    prices.Recheck,
+	})
+	api, err := httpapi.New(httpapi.Params{
+		Ingest:         pipeline,
+		Prices:         prices,
+		Reports:        &report.Service{Ledger: engine, Now: time.Now},
+		Engine:         engine,
+		Metrics:        metrics,
+		Access:         access(c),
+		IngestMemory:   int64(c.IngestMemory),
+		IngestWait:     c.IngestQueueWait,
+		RequestTimeout: c.RequestTimeout,
+		Version:        p.Version,
+		Now:            time.Now,
+		Log:            p.Log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return api, map[string]worker{"prices": prices.Run}, nil
+}
