@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -45,9 +43,9 @@ func NewLog(c *config.Config, w io.Writer) *slog.Logger {
 }
 
 // Run serves until ctx ends, then stops gracefully: no new requests, accepted
-// ones finish within the grace of the settings, the ledger is closed clean. From
-// then on a second interrupt ends the process at once. An error is one sentence
-// for the person who started it.
+// ones finish within the grace of the settings, the ledger is closed clean. What a
+// second interrupt does is the caller's: to end the process at once loses nothing
+// that was acknowledged. An error is one sentence for the person who started it.
 func Run(ctx context.Context, p Params) error {
 	c := p.Config
 	address, err := c.Address()
@@ -151,8 +149,6 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 		return fmt.Errorf("stopped serving: %w", err)
 	case <-ctx.Done():
 	}
-	// Whoever interrupts again has no patience left for what follows.
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	p.Log.Info("stopping: accepted requests finish first", "grace", c.ShutdownGrace)
 	api.Closing()
 	grace, cancel := context.WithTimeout(working, c.ShutdownGrace)
