@@ -2,7 +2,6 @@ package analytics
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -76,7 +75,7 @@ func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
 	root := &Node{Name: RootName}
 	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
 		total := &byDepth[0][0]
-		if total.Input > math.MaxInt64-total.Output {
+		if total.TokensOverflow() {
 			return nil, errCounts()
 		}
 		root.Value, root.Calls, root.Tokens = total.Cost, total.Calls, total.Tokens()

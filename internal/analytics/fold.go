@@ -52,6 +52,9 @@ func (r *Row) Merge(o *Row) error {
 		}
 		*sum += n
 	}
+	if r.TokensOverflow() {
+		return errCounts()
+	}
 	if r.First.IsZero() || !o.First.IsZero() && o.First.Before(r.First) {
 		r.First = o.First
 	}
@@ -86,3 +89,7 @@ func (r *Row) counters() [8]*int64 {
 
 // Tokens is input and output together.
 func (r *Row) Tokens() int64 { return r.Input + r.Output }
+
+// TokensOverflow says that input and output together do not fit 63 bits. It takes
+// millions of calls of the largest size that is accepted.
+func (r *Row) TokensOverflow() bool { return r.Input > math.MaxInt64-r.Output }

@@ -114,6 +114,10 @@ func TestMergeRefusesOverflow(t *testing.T) {
 			t.Errorf("%s: %v, want Invalid", name, err)
 		}
 	}
+	var both Row
+	if err := both.Merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("input and output together: %v, want Invalid", err)
+	}
 	var a Row
 	if err := a.Merge(&Row{First: instant(t, "2026-01-02T00:00:00Z"), Last: instant(t, "2026-01-03T00:00:00Z")}); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"math/big"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/reference"
 )
 
@@ -110,6 +113,19 @@ func TestBreakdownRefuses(t *testing.T) {
 	s.Ledger = broken{}
 	_, err := s.Breakdown(t.Context(), by(analytics.Feature))
 	wantFault(t, "ledger down", err, fault.Unavailable, "")
+}
+
+// tooMany is a ledger that counted more tokens than fit.
+type tooMany struct{ store.Ledger }
+
+func (tooMany) Query(context.Context, analytics.Query) (analytics.Table, error) {
+	return analytics.Table{Rows: []analytics.Row{{Names: []string{"a"}, Input: math.MaxInt64, Output: 1}}}, nil
+}
+
+func TestBreakdownRefusesWrongNumbers(t *testing.T) {
+	s, _ := service(tooMany{})
+	_, err := s.Breakdown(t.Context(), BreakdownRequest{Filter: window, GroupBy: []analytics.Dimension{analytics.Feature}})
+	wantFault(t, "more tokens than fit", err, fault.Invalid, "")
 }
 
 func TestRankingEnds(t *testing.T) {
