@@ -33,3 +33,18 @@ func (c *Client) GetJob(ctx context.Context, id string) (Job, error) {
 	e, err := ask[Job](ctx, c, "jobs/"+url.PathEscape(id), nil)
 	return e.Data, err
 }
+
+// Backfill is the result of a job that applies prices to stored calls.
+type Backfill struct {
+	// Calls got a price; OldCost and NewCost are what they cost before and after.
+	Calls   int64 `json:"calls"`
+	OldCost USD   `json:"oldCost"`
+	NewCost USD   `json:"newCost"`
+}
+
+// Backfill reads the result of a job of PutPrice.
+func (j *Job) Backfill() (Backfill, error) {
+	var b Backfill
+	err := json.Unmarshal(j.Result, &b)
+	return b, err
+}

@@ -210,6 +210,8 @@ type UnpricedModel struct {
 	Calls     int64     `json:"calls"`
 	FirstSeen time.Time `json:"firstSeen"`
 	LastSeen  time.Time `json:"lastSeen"`
+	// EstimatedCost is the sum of the callers' own estimates.
+	EstimatedCost USD `json:"estimatedCost,omitzero"`
 }
 
 // UnpricedRequest selects models without a price.

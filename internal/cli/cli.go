@@ -38,6 +38,7 @@ type root struct {
 	Key    string `env:"COSTPROF_KEY" placeholder:"KEY" help:"API key to show to the server."`
 	JSON   bool   `name:"json" help:"Write JSON for programs: exact amounts, the server's own field names."`
 
+	Serve  serveCmd  `cmd:"" help:"Run the server."`
 	Demo   demoCmd   `cmd:"" help:"Fill a running server with realistic traffic."`
 	Import importCmd `cmd:"" help:"Load usage from files."`
 

@@ -79,7 +79,11 @@ func (p *pricesSetCmd) Run(s *session) error {
 	fmt.Fprintf(s.out, "%s %s: %s from %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), day(result.EffectiveFrom))
 	switch {
 	case job != nil:
-		s.showJob(job)
+		done, err := job.Backfill()
+		if err != nil {
+			return fmt.Errorf("reading the result of job %s: %w", job.ID, err)
+		}
+		fmt.Fprintf(s.out, "%s calls that had no price: %s before, %s now\n", count(done.Calls), money(done.OldCost), money(done.NewCost))
 	case result.JobID != "":
 		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
 	}

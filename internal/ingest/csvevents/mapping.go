@@ -78,7 +78,9 @@ var aliases = map[string]string{"latency": "latencyMs"}
 
 // results are members and columns of the program's own exports that are made of
 // an event, not sent with it.
-var results = []string{"id", "cost", "costSource", "priceId", "receivedAt", "lines", "nextCursor"}
+var results = []string{
+	"id", "providerId", "modelId", "cost", "costSource", "priceId", "fallback", "costByClass", "cacheSavings", "receivedAt", "lines", "nextCursor",
+}
 
 // target is where a value goes: a field, or a name below usage or tags.
 type target struct {
@@ -237,7 +239,8 @@ func (m *mapping) explained(column string) bool {
 		column = alias
 	}
 	_, known := parseTarget(column)
-	return known || slices.Contains(results, column)
+	member, _, _ := strings.Cut(column, ".")
+	return known || slices.Contains(results, member)
 }
 
 // required are the fields without which no row can be an event.
