@@ -24,24 +24,26 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 		if err != nil {
 			return err
 		}
-		// Two scans: the medians need four columns, and only the few calls above
-		// them need the rest. Reading all columns once and keeping them for both
-		// steps took five times as long.
-		const input = "t_input + t_cache_read + t_cache_write + t_cache_write_1h + t_media_in"
+		// Two scans: the medians need two columns, and only the few calls above them
+		// need the rest. Groups are numbered, so that events are grouped by an integer.
 		text := fmt.Sprintf(`
-WITH medians AS (
-	SELECT feature, provider, model, quantile_disc(%[1]s, 0.5) AS median, count(*) AS n
-	FROM events WHERE %[2]s AND %[1]s > 0 GROUP BY ALL
+WITH groups AS (
+	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, provider, model) AS g FROM cells
+), medians AS (
+	SELECT g, quantile_disc(%[1]s, 0.5) AS median, count(*) AS n
+	FROM events JOIN groups ON cell_id = cell WHERE %[2]s AND %[1]s > 0 GROUP BY g HAVING count(*) >= %[3]s AND median > 0
+), limits AS (
+	SELECT cell_id, feature, model, median, n FROM groups JOIN medians USING (g)
 ), bloated AS (
-	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, t_output + t_reasoning + t_media_out AS output,
+	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
 		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid, paid::HUGEINT * (%[1]s - median) AS num
-	FROM events JOIN medians USING (feature, provider, model)
-	WHERE %[2]s AND %[1]s > 0 AND n >= %[3]s AND median > 0 AND (%[1]s) * 1000 >= median * %[4]s
+	FROM events JOIN limits ON cell_id = cell
+	WHERE %[2]s AND %[1]s > 0 AND (%[1]s) * 1000 >= median * %[5]s
 )
 SELECT id, ts, feature, model, input, cached, output, median, n, paid,
 	(num // input + CASE WHEN 2 * (num %% input) > input OR (2 * (num %% input) = input AND (num // input) %% 2 = 1) THEN 1 ELSE 0 END)::BIGINT AS wasted
-FROM bloated ORDER BY wasted DESC, id LIMIT %[5]d OFFSET %[6]d`,
-			input, cond, s.bind(q.MinCalls), s.bind(q.MinRatio), q.Limit+1, q.Offset)
+FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
+			inputTokens, cond, s.bind(q.MinCalls), outputTokens, s.bind(q.MinRatio), q.Limit+1, q.Offset)
 		rows, err := db.QueryContext(ctx, text, s.args...)
 		if err != nil {
 			return err

@@ -17,9 +17,8 @@ import (
 // columns lists the columns of events in the order of the table; appendRow
 // writes and scanRecord reads in this order.
 var columns = []string{
-	"id", "ts", "seq", "received", "project", "trace", "span", "parent_span", "name", "event_id", "content",
-	"feature", "provider", "model", "sent_provider", "sent_model", "operation", "user_id", "session_id",
-	"department", "environment", "tagset", "service_tier", "region",
+	"id", "ts", "seq", "received", "cell", "trace", "span", "parent_span", "name", "event_id", "content",
+	"user_id", "session_id", "tagset",
 	"t_input", "t_cache_read", "t_cache_write", "t_cache_write_1h", "t_media_in", "t_output", "t_reasoning", "t_media_out", "usage",
 	"latency", "first_token", "is_streaming", "is_error", "is_aggregate", "error_code", "retries", "metadata", "prompt_bytes",
 	"billed", "estimated",
@@ -32,6 +31,7 @@ var columnList = strings.Join(columns, ", ")
 // row is one stored event between usage.Record and the table.
 type row struct {
 	rec    *usage.Record
+	cell   int64
 	tagset int64 // 0 for none
 }
 
@@ -66,9 +66,8 @@ func (r row) values(dst []driver.Value, seq int64) ([]driver.Value, error) {
 		estimated = int64(*e.Estimated)
 	}
 	dst = append(dst[:0],
-		duck.UUID(e.ID), e.Timestamp, seq, e.ReceivedAt, e.Project, e.TraceID, e.SpanID, text(e.ParentSpanID), text(e.Name), text(e.EventID), content,
-		e.Feature, e.ProviderID, e.ModelID, e.Provider, e.Model, text(e.Operation), text(e.UserID), text(e.SessionID),
-		text(e.Department), text(e.Environment), tagset, text(e.ServiceTier), text(e.Region),
+		duck.UUID(e.ID), e.Timestamp, seq, e.ReceivedAt, r.cell, e.TraceID, e.SpanID, text(e.ParentSpanID), text(e.Name), text(e.EventID), content,
+		text(e.UserID), text(e.SessionID), tagset,
 		b[usage.Input], b[usage.CacheRead]+b[usage.CachedAudio]+b[usage.CachedImage], b[usage.CacheWrite], b[usage.CacheWrite1h],
 		b[usage.InputAudio]+b[usage.InputImage]+b[usage.InputVideo],
 		b[usage.Output]+b[usage.Citation], b[usage.Reasoning], b[usage.OutputAudio]+b[usage.OutputImage]+b[usage.OutputVideo], counts,
@@ -113,8 +112,8 @@ type scanned struct {
 	rec                                                    usage.Record
 	id                                                     duck.UUID
 	seq                                                    int64
-	parent, name, eventID, operation, user, session        sql.NullString
-	department, environment, tier, region, errorCode       sql.NullString
+	cell                                                   int64
+	parent, name, eventID, user, session, errorCode        sql.NullString
 	usage, metadata, priceID                               sql.NullString
 	content                                                any
 	tagset, firstToken, promptBytes, billed, estimated     sql.NullInt64
@@ -127,9 +126,8 @@ type scanned struct {
 func (s *scanned) targets() []any {
 	r := &s.rec
 	t := []any{
-		&s.id, &r.Timestamp, &s.seq, &r.ReceivedAt, &r.Project, &r.TraceID, &r.SpanID, &s.parent, &s.name, &s.eventID, &s.content,
-		&r.Feature, &r.ProviderID, &r.ModelID, &r.Provider, &r.Model, &s.operation, &s.user, &s.session,
-		&s.department, &s.environment, &s.tagset, &s.tier, &s.region,
+		&s.id, &r.Timestamp, &s.seq, &r.ReceivedAt, &s.cell, &r.TraceID, &r.SpanID, &s.parent, &s.name, &s.eventID, &s.content,
+		&s.user, &s.session, &s.tagset,
 		&s.tInput, &s.tRead, &s.tWrite, &s.tWrite1h, &s.tMediaIn, &s.tOutput, &s.tReasoning, &s.tMediaOut, &s.usage,
 		&s.latency, &s.firstToken, &r.Streaming, &r.Error, &r.Aggregate, &s.errorCode, &s.retries, &s.metadata, &s.promptBytes,
 		&s.billed, &s.estimated,
@@ -140,16 +138,14 @@ func (s *scanned) targets() []any {
 	return append(t, &s.total, &s.saving, &s.source, &r.Fallback, &s.priceID)
 }
 
-// record completes the record; its tags are resolved by the caller from
-// s.tagset.
+// record completes the record but for what stands in its cell and its tag set;
+// the caller resolves those.
 func (s *scanned) record() (usage.Record, error) {
 	r := s.rec
 	r.ID = usage.ID(s.id)
 	r.Timestamp, r.ReceivedAt = r.Timestamp.UTC(), r.ReceivedAt.UTC()
 	r.ParentSpanID, r.Name, r.EventID = s.parent.String, s.name.String, s.eventID.String
-	r.Operation, r.UserID, r.SessionID = s.operation.String, s.user.String, s.session.String
-	r.Department, r.Environment = s.department.String, s.environment.String
-	r.ServiceTier, r.Region, r.ErrorCode = s.tier.String, s.region.String, s.errorCode.String
+	r.UserID, r.SessionID, r.ErrorCode = s.user.String, s.session.String, s.errorCode.String
 	r.PriceID = s.priceID.String
 	r.RetryCount = s.retries
 	r.Latency = time.Duration(s.latency) * time.Microsecond

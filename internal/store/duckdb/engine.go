@@ -74,6 +74,7 @@ type Engine struct {
 	queued   atomic.Int64
 	counts   spanCounts
 	degraded atomic.Pointer[string]
+	cells    cellCache
 	tags     tagCache
 }
 

@@ -102,7 +102,8 @@ func selectEvents(ctx context.Context, db *sql.DB, f analytics.Filter, asOf int6
 	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.args...)
 }
 
-// readRecords runs a SELECT of columnList and completes the records' tags.
+// readRecords runs a SELECT of columnList and completes the records from their
+// cells and tag sets.
 func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]usage.Record, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
@@ -110,7 +111,8 @@ func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]u
 	}
 	defer rows.Close()
 	var out []usage.Record
-	var sets []int64
+	var cellOf, setOf []int64
+	cells := map[int64]cell{}
 	tags := map[int64]map[string]string{}
 	for rows.Next() {
 		var s scanned
@@ -121,7 +123,8 @@ func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]u
 		if err != nil {
 			return nil, err
 		}
-		out, sets = append(out, r), append(sets, s.tagset.Int64)
+		out, cellOf, setOf = append(out, r), append(cellOf, s.cell), append(setOf, s.tagset.Int64)
+		cells[s.cell] = cell{}
 		if s.tagset.Valid {
 			tags[s.tagset.Int64] = nil
 		}
@@ -130,11 +133,15 @@ func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]u
 		return nil, err
 	}
 	rows.Close()
+	if err := readCells(ctx, db, cells); err != nil {
+		return nil, err
+	}
 	if err := readTags(ctx, db, tags); err != nil {
 		return nil, err
 	}
-	for i, n := range sets {
-		if n != 0 {
+	for i := range out {
+		cells[cellOf[i]].fill(&out[i].Event)
+		if n := setOf[i]; n != 0 {
 			out[i].Tags = maps.Clone(tags[n])
 		}
 	}

@@ -46,7 +46,7 @@ func wide(q analytics.Query) bool {
 		return false
 	}
 	for _, d := range q.GroupBy {
-		if _, tag := d.TagName(); tag || d == analytics.User || d == analytics.Session {
+		if _, ok := eventDimensions[d]; ok {
 			return true
 		}
 	}

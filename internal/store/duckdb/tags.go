@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	duck "github.com/duckdb/duckdb-go/v2"
-
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -73,28 +71,14 @@ func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Rec
 }
 
 func (c *tagCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usage.ID]map[string]string) error {
-	ids := make([]string, 0, len(unknown))
-	for h := range unknown {
-		ids = append(ids, "'"+uuidText(h)+"'::UUID")
-	}
-	rows, err := conn.QueryContext(ctx, `SELECT hash, id FROM tagsets WHERE hash IN (`+strings.Join(ids, ",")+`)`)
+	found, err := numbersOf(ctx, conn, "tagsets", unknown)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var h duck.UUID
-		var id int64
-		if err := rows.Scan(&h, &id); err != nil {
-			return err
-		}
-		c.sets[usage.ID(h)] = id
-		delete(unknown, usage.ID(h))
+	for h, id := range found {
+		c.sets[h] = id
+		delete(unknown, h)
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	rows.Close()
 	if len(unknown) == 0 {
 		return nil
 	}
@@ -104,7 +88,7 @@ func (c *tagCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usag
 		}
 	}
 	var sets, tags strings.Builder
-	var setArgs, tagArgs []any
+	var tagArgs []any
 	for h, t := range unknown {
 		id := c.next
 		c.next++
@@ -115,7 +99,7 @@ func (c *tagCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usag
 			tagArgs = append(tagArgs, name, value)
 		}
 	}
-	if _, err := conn.ExecContext(ctx, `INSERT INTO tagsets VALUES `+strings.TrimSuffix(sets.String(), ","), setArgs...); err != nil {
+	if _, err := conn.ExecContext(ctx, `INSERT INTO tagsets VALUES `+strings.TrimSuffix(sets.String(), ",")); err != nil {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, `INSERT INTO tags VALUES `+strings.TrimSuffix(tags.String(), ","), tagArgs...)

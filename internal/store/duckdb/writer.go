@@ -249,12 +249,16 @@ func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return err
 	}
+	cells, err := w.e.cells.intern(ctx, w.conn, recs)
+	if err != nil {
+		return fmt.Errorf("cells: %w", err)
+	}
 	sets, err := w.e.tags.intern(ctx, w.conn, recs)
 	if err != nil {
 		return fmt.Errorf("tags: %w", err)
 	}
 	for i, r := range recs {
-		if w.args, err = (row{r, sets[i]}).values(w.args, n); err != nil {
+		if w.args, err = (row{r, cells[i], sets[i]}).values(w.args, n); err != nil {
 			return err
 		}
 		if err := w.events.AppendRow(w.args...); err != nil {
@@ -340,6 +344,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 	}
 	w.disconnect()
 	w.known.forget()
+	w.e.cells.forget()
 	w.e.tags.forget()
 	db := w.e.db
 	healthy := false

@@ -8,26 +8,16 @@ CREATE TABLE events (
 	ts               TIMESTAMP NOT NULL,  -- start of the call, UTC
 	seq              BIGINT NOT NULL,     -- number of the commit that stored it
 	received         TIMESTAMP NOT NULL,  -- UTC
-	project          VARCHAR NOT NULL,
+	cell             BIGINT NOT NULL,     -- cells.id
 	trace            VARCHAR NOT NULL,
 	span             VARCHAR NOT NULL,
 	parent_span      VARCHAR,
 	name             VARCHAR,
 	event_id         VARCHAR,
 	content          UBIGINT,             -- fingerprint, only beside an event_id
-	feature          VARCHAR NOT NULL,
-	provider         VARCHAR NOT NULL,    -- as normalised
-	model            VARCHAR NOT NULL,
-	sent_provider    VARCHAR NOT NULL,    -- as sent
-	sent_model       VARCHAR NOT NULL,
-	operation        VARCHAR,
 	user_id          VARCHAR,
 	session_id       VARCHAR,
-	department       VARCHAR,
-	environment      VARCHAR,
 	tagset           BIGINT,              -- tagsets.id
-	service_tier     VARCHAR,
-	region           VARCHAR,
 
 	-- Tokens, disjoint, one column for each cost class that has tokens. What
 	-- media tokens were (audio, image, video) stands in usage.
@@ -70,6 +60,26 @@ CREATE TABLE events (
 	price_id         VARCHAR
 );
 
+-- The combinations of attribution that occur: what most questions group and
+-- filter by. An event names one by number, so that a question groups millions of
+-- events by a small integer and only then looks at texts. A missing text is ''.
+-- hash is that of the combination's canonical form.
+CREATE TABLE cells (
+	id            BIGINT NOT NULL,
+	hash          UUID NOT NULL,
+	project       VARCHAR NOT NULL,
+	feature       VARCHAR NOT NULL,
+	provider      VARCHAR NOT NULL,       -- as normalised
+	model         VARCHAR NOT NULL,
+	sent_provider VARCHAR NOT NULL,       -- as sent
+	sent_model    VARCHAR NOT NULL,
+	operation     VARCHAR NOT NULL,
+	department    VARCHAR NOT NULL,
+	environment   VARCHAR NOT NULL,
+	service_tier  VARCHAR NOT NULL,
+	region        VARCHAR NOT NULL
+);
+
 -- Sets of tags are stored once. hash is that of the set's canonical form.
 CREATE TABLE tagsets (id BIGINT NOT NULL, hash UUID NOT NULL);
 CREATE TABLE tags (tagset BIGINT NOT NULL, name VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -93,4 +103,5 @@ DROP TABLE corrections;
 DROP TABLE commits;
 DROP TABLE tags;
 DROP TABLE tagsets;
+DROP TABLE cells;
 DROP TABLE events;
