@@ -185,7 +185,7 @@ func TestTimeseriesOfNothing(t *testing.T) {
 	m := &meddler{Ledger: l}
 	m.before = func(asked int) {
 		if asked == 1 {
-			mustAppend(t, l, sample(1, 9)...)
+			mustAppend(t, l, sample(40, 9)...)
 		}
 	}
 	s, _ := service(m)
@@ -235,7 +235,7 @@ func TestTimeseriesOfNothingInPieces(t *testing.T) {
 	m := &meddler{Ledger: l}
 	m.before = func(asked int) {
 		if asked > 0 {
-			mustAppend(t, l, sample(1, 9)...)
+			mustAppend(t, l, sample(40, 9)...)
 		}
 	}
 	s, _ := service(m)
