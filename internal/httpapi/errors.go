@@ -54,6 +54,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &ref):
 		status, f = ref.status, ref.cause
+	case errors.Is(r.Context().Err(), context.Canceled):
+		// Who asked is gone; the status is for the log.
+		status, f = statusClientGone, fault.New(fault.Unavailable, "The request was cancelled")
 	case errors.As(err, &f):
 		status = statusOf[f.Code]
 	case errors.As(err, &tooLarge):
@@ -61,9 +64,6 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		status, f = http.StatusServiceUnavailable, &fault.Error{
 			Code: fault.Unavailable, Message: "The answer took too long; ask for a shorter range or try again", RetryAfter: 5 * time.Second, Err: err}
-	case errors.Is(err, context.Canceled):
-		// Who asked is gone; the status is for the log.
-		status, f = statusClientGone, fault.New(fault.Unavailable, "The request was cancelled")
 	}
 	if status == 0 || f == nil || f.Code == fault.Internal {
 		status = http.StatusInternalServerError

@@ -9,13 +9,17 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
 
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/pricing"
@@ -123,8 +127,8 @@ func (f *fixture) do(method, target, body string, options ...option) *answer {
 		reader = strings.NewReader(body)
 	}
 	r := httptest.NewRequest(method, "http://localhost:3100/", reader)
-	path, query, _ := strings.Cut(target, "?")
-	r.URL.Path, r.URL.RawQuery, r.RequestURI = path, query, target
+	target, query, _ := strings.Cut(target, "?")
+	r.URL.Path, r.URL.RawQuery, r.RequestURI = target, query, target
 	r.Host = "localhost:3100"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -137,11 +141,53 @@ func (f *fixture) do(method, target, body string, options ...option) *answer {
 
 func (f *fixture) send(r *http.Request) *answer {
 	f.Helper()
+	var sent []byte
+	if r.Body != nil {
+		sent, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+	}
 	w := httptest.NewRecorder()
 	f.api.ServeHTTP(w, r)
 	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes(), f: f}
 	a.check(r)
+	if a.status < 300 && r.Method != http.MethodOptions {
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+		f.checkRequest(r)
+	}
 	return a
+}
+
+// checkRequest holds a request that was accepted against the document: whoever
+// follows it must be able to send that.
+func (f *fixture) checkRequest(r *http.Request) {
+	f.Helper()
+	op := f.operation(r.Method, r.URL.Path)
+	if op == nil {
+		return
+	}
+	for name := range r.URL.Query() {
+		known := strings.HasPrefix(name, "tag:")
+		for _, p := range op.Parameters {
+			known = known || p.Value.In == "query" && p.Value.Name == name
+		}
+		if !known {
+			f.Errorf("%s %s accepts %s, which the document does not know", r.Method, r.URL.Path, name)
+		}
+	}
+	// The checker cannot read open-ended names, nor lines of JSON; a partial batch
+	// may hold events that fit nothing.
+	checked := *op
+	checked.Parameters = slices.DeleteFunc(slices.Clone(op.Parameters), func(p *openapi3.ParameterRef) bool { return p.Value.Name == tagParam })
+	body := r.Header.Get("Content-Encoding") == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && !r.URL.Query().Has("partial")
+	input := &openapi3filter.RequestValidationInput{
+		Request: r.Clone(f.Context()), QueryParams: r.URL.Query(),
+		PathParams: map[string]string{"id": path.Base(r.URL.Path)},
+		Route:      &routers.Route{Spec: f.doc, PathItem: &openapi3.PathItem{}, Operation: &checked, Method: r.Method},
+		Options:    &openapi3filter.Options{ExcludeRequestBody: !body},
+	}
+	if err := openapi3filter.ValidateRequest(f.Context(), input); err != nil {
+		f.Errorf("%s %s was accepted and does not fit the document: %.600v", r.Method, r.URL, err)
+	}
 }
 
 func (f *fixture) get(target string, options ...option) *answer {

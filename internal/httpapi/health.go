@@ -30,6 +30,7 @@ type services struct {
 
 func (s *server) healthRoutes() []*route {
 	answer := schemaOf[health](s)
+	metrics := s.metrics.handler(s.engine, s.bodies.budget)
 	return []*route{
 		{id: "health", method: http.MethodGet, path: "/health", tag: "Operation", summary: "Health of the server and what it uses",
 			doc: "200 while it can store and answer, also when degraded; else 503.", status: http.StatusOK, answer: answer,
@@ -44,7 +45,7 @@ func (s *server) healthRoutes() []*route {
 				if s.refuseQuery(w, r) {
 					return
 				}
-				s.metrics.handler().ServeHTTP(w, r)
+				metrics.ServeHTTP(w, r)
 			}},
 	}
 }

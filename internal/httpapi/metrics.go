@@ -24,6 +24,9 @@ type Metrics struct {
 	events   *prometheus.CounterVec
 	refused  prometheus.Counter
 	priced   *prometheus.CounterVec
+
+	// Asked for when the numbers are read.
+	up, size, queued, degraded, waiting prometheus.Gauge
 }
 
 // NewMetrics makes them; version labels the build.
@@ -47,6 +50,14 @@ func NewMetrics(version string) *Metrics {
 		priced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "costprof_events_stored_total", Help: "Newly stored events by where their cost came from; unpriced ones count as 0."}, []string{"cost_source"}),
 	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m.up = gauge("costprof_ledger_up", "1 while the ledger can store and answer.")
+	m.size = gauge("costprof_ledger_events", "Events stored.")
+	m.queued = gauge("costprof_ledger_queued_events", "Events that wait to be committed.")
+	m.degraded = gauge("costprof_ledger_degraded", "1 when something was lost or broken.")
+	m.waiting = gauge("costprof_ingest_waiting_batches", "Batches that wait for memory.")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "costprof_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
@@ -57,6 +68,7 @@ func NewMetrics(version string) *Metrics {
 		m.priced.WithLabelValues(source.String())
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.storing, m.events, m.refused, m.priced, info,
+		m.up, m.size, m.queued, m.degraded, m.waiting,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -97,51 +109,24 @@ func (m *Metrics) observe(method string, x *exchange, took time.Duration) {
 	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
 }
 
-// watch adds what is asked for when the numbers are read.
-func (m *Metrics) watch(engine Pinger, b *budget) {
-	m.registry.MustRegister(&watched{engine: engine, budget: b})
-}
-
-var (
-	upDesc      = prometheus.NewDesc("costprof_ledger_up", "1 while the ledger can store and answer.", nil, nil)
-	sizeDesc    = prometheus.NewDesc("costprof_ledger_events", "Events stored.", nil, nil)
-	queueDesc   = prometheus.NewDesc("costprof_ledger_queued_events", "Events that wait to be committed.", nil, nil)
-	damagedDesc = prometheus.NewDesc("costprof_ledger_degraded", "1 when something was lost or broken.", nil, nil)
-	waitingDesc = prometheus.NewDesc("costprof_ingest_waiting_batches", "Batches that wait for memory.", nil, nil)
-)
-
-type watched struct {
-	engine Pinger
-	budget *budget
-}
-
-func (w *watched) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{upDesc, sizeDesc, queueDesc, damagedDesc, waitingDesc} {
-		ch <- d
-	}
-}
-
-func (w *watched) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
-	// Collect has no context of its own.
-	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
-	defer cancel()
-	gauge(waitingDesc, float64(w.budget.waiting()))
-	h, err := w.engine.Ping(ctx)
-	if err != nil {
-		gauge(upDesc, 0)
-		return
-	}
-	gauge(upDesc, 1)
-	gauge(sizeDesc, float64(h.Events))
-	gauge(queueDesc, float64(h.Queued))
-	degraded := 0.0
-	if h.Degraded != "" {
-		degraded = 1
-	}
-	gauge(damagedDesc, degraded)
-}
-
-func (m *Metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{DisableCompression: false, MaxRequestsInFlight: 4})
+// handler asks the engine when the numbers are read.
+func (m *Metrics) handler(engine Pinger, b *budget) http.Handler {
+	write := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
+		defer cancel()
+		m.waiting.Set(float64(b.waiting()))
+		h, err := engine.Ping(ctx)
+		m.up.Set(0)
+		if err == nil {
+			m.up.Set(1)
+			m.size.Set(float64(h.Events))
+			m.queued.Set(float64(h.Queued))
+			m.degraded.Set(0)
+			if h.Degraded != "" {
+				m.degraded.Set(1)
+			}
+		}
+		write.ServeHTTP(w, r)
+	})
 }

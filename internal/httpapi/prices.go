@@ -70,7 +70,7 @@ func (s *server) priceRoutes() []*route {
 func (s *server) putSchema() *huma.Schema {
 	names := map[string]*huma.Schema{}
 	for u := range usage.NumUnits {
-		names[usage.Units[u].Price] = amountSchema()
+		names[usage.Units[u].Price] = anyOf(&huma.Schema{Type: huma.TypeNumber}, &huma.Schema{Type: huma.TypeString, Description: "The same number as text."})
 	}
 	instant := func(doc string) *huma.Schema {
 		return &huma.Schema{Type: huma.TypeString, Description: "RFC 3339 instant or date. " + doc}

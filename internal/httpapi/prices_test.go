@@ -254,3 +254,31 @@ func TestJobPages(t *testing.T) {
 	}
 	f.get("/api/v1/jobs?state=done" + cursor).want(400).says("other parameters")
 }
+
+func FuzzQuoteBody(f *testing.F) {
+	f.Add(`{"provider":"openai","model":"gpt-4o","inputTokens":1000,"usage":{"webSearches":2},"timestamp":"2026-01-01T00:00:00Z"}`)
+	f.Add(`{"provider":"a","model":null,"inputTokens":1e400,"usage":[]}`)
+	f.Add(`[{"a":{}}]`)
+	s := &server{now: func() time.Time { return noon }}
+	f.Fuzz(func(t *testing.T, body string) {
+		q := readQuery("", nil)
+		fields, err := q.object("", []byte(body))
+		if err != nil {
+			return
+		}
+		call := s.quoted(fields)
+		if q.err() == nil && (call.Provider == "" || call.Model == "" || call.At.IsZero()) {
+			t.Errorf("%q became %+v", body, call)
+		}
+	})
+}
+
+// A thousand problems are counted, not written out.
+func TestProblemsAreBounded(t *testing.T) {
+	f := setup(t)
+	items := strings.TrimSuffix(strings.Repeat(`{},`, 500), ",")
+	a := f.post("/api/v1/prices/quote", `{"items":[`+items+`]}`).want(400).says("1000 problems, of which 100 are listed")
+	if len(a.body) > 20_000 {
+		t.Errorf("%d bytes", len(a.body))
+	}
+}

@@ -31,7 +31,11 @@ const tagParam = "tag:*"
 type query struct {
 	values   url.Values
 	problems map[string][]string
+	unlisted int
 }
+
+// maxProblems is how many problems one answer lists; the rest are counted.
+const maxProblems = 100
 
 // readQuery refuses what no parameter declares, and a parameter given twice that
 // has one value.
@@ -85,6 +89,10 @@ func (q *query) bad(name, rule string) {
 			return
 		}
 	}
+	if len(q.problems) >= maxProblems && q.problems[name] == nil {
+		q.unlisted++
+		return
+	}
 	q.problems[name] = append(q.problems[name], rule)
 }
 
@@ -111,11 +119,11 @@ func (q *query) err() error {
 	if len(q.problems) == 0 {
 		return nil
 	}
-	return invalid(q.problems)
-}
-
-func invalid(problems map[string][]string) error {
-	return &fault.Error{Code: fault.Invalid, Message: "Validation failed", Details: problems}
+	message := "Validation failed"
+	if q.unlisted > 0 {
+		message = fmt.Sprintf("Validation failed: %d problems, of which %d are listed", len(q.problems)+q.unlisted, len(q.problems))
+	}
+	return &fault.Error{Code: fault.Invalid, Message: message, Details: q.problems}
 }
 
 func (q *query) has(name string) bool { return len(q.values[name]) > 0 }

@@ -80,7 +80,6 @@ func New(p Params) (*API, error) {
 		bodies: bodies{budget: newBudget(p.IngestMemory, p.IngestWait)},
 		mux:    http.NewServeMux(), schemas: newSchemas(),
 	}
-	s.metrics.watch(p.Engine, s.bodies.budget)
 	var err error
 	if s.document, err = s.mount(s.routes()); err != nil {
 		return nil, err
