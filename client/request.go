@@ -132,6 +132,10 @@ type Meta struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
 	TZ   string    `json:"tz"`
+	// TotalCost and CallCount are sums over the whole answer of a breakdown, also
+	// of rows that are on no page yet; other answers leave them out.
+	TotalCost USD   `json:"totalCost,omitzero"`
+	CallCount int64 `json:"callCount,omitzero"`
 }
 
 // Page is one page of a list.

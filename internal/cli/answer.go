@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -60,16 +61,21 @@ func writeFile(path string, content []byte) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// window writes what an answer covers above its table.
-func (s *session) window(m client.Meta) {
-	if m.From.IsZero() || m.To.IsZero() {
-		return
+// heading says what an answer covers, above its table.
+func heading(w io.Writer, term terminal, m client.Meta) {
+	text := ""
+	if m.TotalCost != "" {
+		text = term.style(bold, fmt.Sprintf("%s in %s calls", money(m.TotalCost), count(m.CallCount)))
 	}
-	text := fmt.Sprintf("%s to %s", clock(m.From), clock(m.To))
-	if m.TZ != "" {
-		text += " " + printable(m.TZ)
+	if !m.From.IsZero() && !m.To.IsZero() {
+		if text != "" {
+			text += "   "
+		}
+		text += term.style(dim, fmt.Sprintf("%s to %s %s", clock(m.From), clock(m.To), printable(m.TZ)))
 	}
-	fmt.Fprintln(s.out, s.term.style(dim, text))
+	if text != "" {
+		fmt.Fprintln(w, text)
+	}
 }
 
 // clock shows an instant in its own offset, without the parts that are zero.

@@ -48,7 +48,7 @@ func (b *breakdownCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.window(page.Meta)
+	heading(s.out, s.term, page.Meta)
 	if len(page.Items) == 0 {
 		s.note("No calls match.")
 		return nil

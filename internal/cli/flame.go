@@ -49,7 +49,7 @@ func (f *flameCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.window(meta)
+	heading(s.out, s.term, meta)
 	if len(tree.Children) == 0 {
 		s.note("No calls match.")
 		return nil

@@ -208,7 +208,7 @@ func (l *load) read(index int, path string) error {
 	if err != nil {
 		return &sourceError{err}
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // what was only read loses nothing
 	reader, err := csvevents.Open(src, l.options)
 	if err != nil {
 		return &sourceError{err}

@@ -40,7 +40,7 @@ func (p *promptsCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.window(page.Meta)
+	heading(s.out, s.term, page.Meta)
 	if len(page.Items) == 0 {
 		s.note("No call has far more input than usual.")
 		return nil

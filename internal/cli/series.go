@@ -45,7 +45,7 @@ func (r *seriesCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.window(answer.Meta)
+	heading(s.out, s.term, answer.Meta)
 	if len(answer.Series) == 0 {
 		s.note("No calls match.")
 		return nil

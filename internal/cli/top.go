@@ -77,6 +77,7 @@ func (t *topCmd) show(ctx context.Context, s *session, c *client.Client) error {
 	if err != nil {
 		return err
 	}
+	s.term = newTerminal(s.stdio.Out) // the window may have another size by now
 	var screen bytes.Buffer
 	if s.root.JSON {
 		err = t.json(ctx, c, filter, &screen)
@@ -115,18 +116,13 @@ func (t *topCmd) json(ctx context.Context, c *client.Client, filter client.Filte
 }
 
 func (t *topCmd) tables(ctx context.Context, s *session, c *client.Client, filter client.Filter, w io.Writer) error {
-	total, _, err := c.Flamegraph(ctx, client.FlamegraphRequest{Filter: filter, Levels: t.By[:1], MaxNodes: 2})
-	if err != nil {
-		return err
-	}
 	for i, by := range t.By {
 		page, err := c.Breakdown(ctx, client.BreakdownRequest{Filter: filter, GroupBy: []string{by}, Limit: t.Limit})
 		if err != nil {
 			return err
 		}
 		if i == 0 {
-			fmt.Fprintln(w, s.term.style(bold, fmt.Sprintf("%s in %s calls, %s tokens", money(total.Value), count(total.Calls), count(total.Tokens)))+
-				s.term.style(dim, fmt.Sprintf("   %s to %s %s", clock(page.Meta.From), clock(page.Meta.To), printable(page.Meta.TZ))))
+			heading(w, s.term, page.Meta)
 		}
 		if len(page.Items) == 0 {
 			fmt.Fprintln(w, "No calls yet.")

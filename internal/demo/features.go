@@ -79,14 +79,13 @@ func supportChat(g *generator, a *act) []client.Event {
 		fixed = g.planted.Jump.After
 	}
 	var events []client.Event
-	history, offset, cached := int64(0), time.Duration(0), int64(0)
+	history, offset := int64(0), time.Duration(0)
 	for turn := range int(g.between(1, 5)) {
 		question, answer := g.spread(60), g.spread(180)
 		e := g.call(a, m, offset, fixed+history+question, answer)
 		if turn > 0 {
 			// Providers cache whole blocks of 128 tokens of what came before.
-			cached = (fixed + history) / 128 * 128
-			e.CachedTokens = cached
+			e.CachedTokens = (fixed + history) / 128 * 128
 		}
 		e.Operation = "chat.reply"
 		e.Prompt = supportQuestion(g)
