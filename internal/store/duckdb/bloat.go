@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
@@ -20,6 +21,9 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
 		var s statement
 		q.Aggregates = false // a span that sums its children is not a call
+		if q.Limit == 0 {
+			q.Limit = math.MaxInt32
+		}
 		cond, err := s.where(q.Filter, t.AsOf)
 		if err != nil {
 			return err
@@ -36,14 +40,15 @@ WITH groups AS (
 	SELECT cell_id, feature, model, median, n FROM groups JOIN medians USING (g)
 ), bloated AS (
 	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
-		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid, paid::HUGEINT * (%[1]s - median) AS num
+		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid, input - median AS beyond
 	FROM events JOIN limits ON cell_id = cell
 	WHERE %[2]s AND %[1]s > 0 AND (%[1]s) * 1000 >= median * %[5]s
 )
 SELECT id, ts, feature, model, input, cached, output, median, n, paid,
-	(num // input + CASE WHEN 2 * (num %% input) > input OR (2 * (num %% input) = input AND (num // input) %% 2 = 1) THEN 1 ELSE 0 END)::BIGINT AS wasted
+	CASE WHEN beyond = 0 OR paid <= 4611686018427387903 // beyond THEN %[8]s ELSE %[9]s END AS wasted
 FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
-			inputTokens, cond, s.bind(q.MinCalls), outputTokens, s.bind(q.MinRatio), q.Limit+1, q.Offset)
+			inputTokens, cond, s.bind(q.MinCalls), outputTokens, s.bind(q.MinRatio), q.Limit+1, q.Offset,
+			halfEven("paid * beyond", "input"), halfEven("(paid::HUGEINT * beyond)", "input"))
 		rows, err := db.QueryContext(ctx, text, s.args...)
 		if err != nil {
 			return err
@@ -66,4 +71,11 @@ FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
 		return rows.Err()
 	})
 	return t, err
+}
+
+// halfEven is num ÷ den, both positive integers, rounded half-even. In 64 bits
+// where the product fits: a division in 128 bits is a hundred times slower.
+func halfEven(num, den string) string {
+	q, r := "("+num+" // "+den+")", "("+num+" % "+den+")"
+	return fmt.Sprintf("(%[1]s + CASE WHEN 2 * %[2]s > %[3]s OR (2 * %[2]s = %[3]s AND %[1]s %% 2 = 1) THEN 1 ELSE 0 END)::BIGINT", q, r, den)
 }
