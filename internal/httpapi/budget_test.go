@@ -16,24 +16,24 @@ func TestBudgetServesInOrder(t *testing.T) {
 		if err := b.take(t.Context(), 8); err != nil {
 			t.Fatal(err)
 		}
-		var order []int
+		order := make(chan int, 2)
 		for i, n := range []int64{5, 1} {
 			go func() {
 				if err := b.take(t.Context(), n); err != nil {
 					t.Error(err)
 				}
-				order = append(order, i)
+				order <- i
 			}()
 			synctest.Wait()
 		}
 		// The second would fit, but must not pass the first, or large bodies starve.
 		if b.waiting() != 2 || len(order) != 0 {
-			t.Fatalf("%d wait, %v were served", b.waiting(), order)
+			t.Fatalf("%d wait, %d were served", b.waiting(), len(order))
 		}
 		b.give(8)
 		synctest.Wait()
 		if len(order) != 2 || b.waiting() != 0 {
-			t.Errorf("served %v, %d wait", order, b.waiting())
+			t.Errorf("%d served, %d wait", len(order), b.waiting())
 		}
 		b.give(6)
 		if b.free != 10 {
