@@ -24,8 +24,8 @@ type Config struct {
 	Listen string `name:"listen" env:"COSTPROF_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on; without a port, --port gives it (default 127.0.0.1)."`
 	Port   int    `name:"port" env:"PORT" default:"3100" help:"Port to listen on; 0 takes a free one."`
 
-	AllowedHosts []string `name:"allowed-hosts" env:"ALLOWED_HOSTS" sep:"," placeholder:"HOST,…" help:"Further host names by which an open server may be asked."`
-	CORSOrigin   []string `name:"cors-origin" env:"CORS_ORIGIN" sep:"," default:"http://localhost:3000" placeholder:"ORIGIN,…" help:"Origins whose pages may use the API; \"none\" for no other than its own."`
+	AllowedHosts []string `name:"allowed-hosts" env:"ALLOWED_HOSTS" sep:"," placeholder:"HOST" help:"Further host names by which an open server may be asked."`
+	CORSOrigin   []string `name:"cors-origin" env:"CORS_ORIGIN" sep:"," default:"http://localhost:3000" placeholder:"ORIGIN" help:"Origins whose pages may use the API; \"none\" for no other than its own."`
 	Insecure     Switch   `name:"insecure" env:"COSTPROF_INSECURE" default:"false" help:"Serve without any key on any address and under any host name."`
 
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
