@@ -64,6 +64,11 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("read last commit: %w", err)
 	}
+	if logged == last+1 {
+		// The log names the commit that was being written when the process died.
+		// It was not complete, and unless it is in acked nobody was told of it.
+		logged = last
+	}
 	promised := max(acked, logged)
 	if sentence, _ := readLoss(dir); promised > last && sentence == "" {
 		where, err := keepCopies(dir, e.opts.Now(), unclean)

@@ -109,6 +109,31 @@ func TestTornLogIsReported(t *testing.T) {
 	}
 }
 
+// A commit cut off while it was written was never acknowledged: no loss.
+func TestUnfinishedCommitIsNoLoss(t *testing.T) {
+	_, dir := fill(t, 12)
+	to := crash(t, dir)
+	wal := filepath.Join(to, walFile)
+	b, err := os.ReadFile(wal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(wal, b[:len(b)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	acks, err := openAcks(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := acks.write(11); err != nil {
+		t.Fatal(err)
+	}
+	acks.close()
+	if n, degraded := calls(t, to); n != 110 || degraded != "" {
+		t.Fatalf("%d calls, %q", n, degraded)
+	}
+}
+
 func TestDamagedLogIsQuarantined(t *testing.T) {
 	_, dir := fill(t, 12)
 	to := crash(t, dir)
