@@ -51,7 +51,7 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
 			return fmt.Errorf("set new costs: %w", err)
 		}
-		if err := w.seal(ctx, n, 0); err != nil {
+		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
 		e.revision.Store(n)
@@ -117,7 +117,7 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		if removed == 0 {
 			return w.exec(ctx, `ROLLBACK`)
 		}
-		if err := w.seal(ctx, n, 0); err != nil {
+		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
 		e.revision.Store(n)

@@ -74,6 +74,8 @@ type Engine struct {
 	queued   atomic.Int64
 	counts   spanCounts
 	degraded atomic.Pointer[string]
+	failing  atomic.Bool  // the last commit failed
+	probed   atomic.Int64 // when a commit was last tried for Ping, Unix ms
 	cells    cellCache
 	tags     tagCache
 }
@@ -181,7 +183,7 @@ func (e *Engine) openLedger(ctx context.Context) error {
 	if err := e.counts.load(ctx, db); err != nil {
 		return err
 	}
-	return db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits WHERE events <= 0`).Scan(scanAtomic{&e.revision})
+	return db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits WHERE events < 0`).Scan(scanAtomic{&e.revision})
 }
 
 // position is the moment that an answer is of.
@@ -220,7 +222,9 @@ func (e *Engine) read(ctx context.Context, fn func(*sql.DB, position) error) err
 
 var errDown = &fault.Error{Code: fault.Unavailable, Message: "the ledger cannot be opened at the moment", RetryAfter: 5 * time.Second}
 
-// Ping implements store.Engine.
+// Ping implements store.Engine. After a failed commit it tries an empty one, at
+// most once a second, so that a server which nobody sends to any more, because
+// it is not healthy, notices that it is again.
 func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 	h := store.Health{Events: e.counts.sum(), Queued: e.queued.Load()}
 	if d := e.degraded.Load(); d != nil {
@@ -230,7 +234,26 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 		var one int
 		return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	})
+	// After a failure that closed the file only the writer can open it again.
+	if err == nil && !e.failing.Load() {
+		return h, nil
+	}
+	if last, now := e.probed.Load(), time.Now().UnixMilli(); now-last >= 1000 && e.probed.CompareAndSwap(last, now) {
+		if err := e.do(ctx, e.tryCommit); err == nil {
+			return h, nil
+		}
+	}
+	if err == nil {
+		err = &fault.Error{Code: fault.Unavailable, Message: "the ledger could not store the last events", RetryAfter: 2 * time.Second}
+	}
 	return h, err
+}
+
+func (e *Engine) tryCommit(ctx context.Context, w *writer) error {
+	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
+		return err
+	}
+	return w.seal(ctx, e.last.Load()+1, 0)
 }
 
 // Close implements store.Engine: what was accepted is committed, the log is

@@ -86,7 +86,7 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 	if promised > last {
 		// Numbers are never used twice, also not those of lost commits, and a loss
 		// is found once.
-		if _, err := db.ExecContext(ctx, `INSERT INTO commits VALUES (?, ?, 0, ?)`, promised, e.now(), marker(promised)); err != nil {
+		if _, err := db.ExecContext(ctx, `INSERT INTO commits VALUES (?, ?, ?, ?)`, promised, e.now(), changed, marker(promised)); err != nil {
 			db.Close()
 			return nil, fmt.Errorf("note lost commits: %w", err)
 		}

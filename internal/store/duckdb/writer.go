@@ -196,6 +196,7 @@ func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 	if err == nil {
 		if err = w.store(ctx, jobs); err != nil {
 			w.e.log.Error("commit failed; nothing of it was acknowledged", "err", err)
+			w.e.failing.Store(true)
 			w.reset(ctx, err)
 			err = &fault.Error{Code: fault.Unavailable, Message: "the ledger could not store the events", RetryAfter: time.Second, Err: err}
 		}
@@ -272,10 +273,14 @@ func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
 }
 
 // keptCommits is how many rows of commits are kept at least; the highest is what
-// recovery needs, and corrections and removals (no events) are kept for ever.
+// recovery needs, and corrections and removals (changed) are kept for ever.
 const keptCommits = 10_000
 
-// seal writes the commit's row and commits.
+// changed stands for the number of events in a commit that corrected or removed
+// stored ones.
+const changed = -1
+
+// seal writes the commit's row and commits; events is their number, or changed.
 func (w *writer) seal(ctx context.Context, n int64, events int) error {
 	if err := w.commits.AppendRow(n, w.e.now(), int64(events), marker(n)); err != nil {
 		return fmt.Errorf("append commit: %w", err)
@@ -284,7 +289,7 @@ func (w *writer) seal(ctx context.Context, n int64, events int) error {
 		return fmt.Errorf("flush commit: %w", err)
 	}
 	if n%keptCommits == 0 {
-		if err := w.exec(ctx, `DELETE FROM commits WHERE n <= ? AND events > 0`, n-keptCommits); err != nil {
+		if err := w.exec(ctx, `DELETE FROM commits WHERE n <= ? AND events >= 0`, n-keptCommits); err != nil {
 			return fmt.Errorf("trim commits: %w", err)
 		}
 	}
@@ -292,6 +297,7 @@ func (w *writer) seal(ctx context.Context, n int64, events int) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	w.e.last.Store(n)
+	w.e.failing.Store(false)
 	if err := w.e.acks.write(n); err != nil {
 		w.e.log.Warn("acknowledged commit could not be noted", "err", err)
 	}
@@ -367,5 +373,5 @@ func (w *writer) reset(ctx context.Context, cause error) {
 
 func isFatal(err error) bool {
 	var d *duck.Error
-	return errors.As(err, &d) && (d.Type == duck.ErrorTypeFatal || d.Type == duck.ErrorTypeInternal || d.Type == duck.ErrorTypeIO)
+	return errors.As(err, &d) && (d.Type == duck.ErrorTypeFatal || d.Type == duck.ErrorTypeInternal)
 }
