@@ -2,8 +2,10 @@ package pricing
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Explanation tells why a call has its price.
@@ -131,6 +133,21 @@ func (r *resolution) candidates(project string) [][]*price {
 		add(r.listed.offer)
 	}
 	return out
+}
+
+// Reach yields the versions that could price a call of c's names and project at
+// some time from c.At to last, both included, whatever its tier, its region and
+// the time of day.
+func (b *Book) Reach(c Call, last time.Time) iter.Seq[Version] {
+	return func(yield func(Version) bool) {
+		for _, set := range b.resolve(c.Provider, c.Model).candidates(c.Project) {
+			for _, p := range set {
+				if startMicros(p.From) <= last.UnixMicro() && c.At.UnixMicro() < endMicros(p.To) && !yield(p.Version) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func whyNot(p, chosen *price, tier, region string, c *Call) string {

@@ -15,7 +15,8 @@ type Selector struct {
 	ServiceTier, Region string
 }
 
-func (s Selector) matches(v *Version) bool {
+// Matches says whether v is one of these prices, whatever its interval.
+func (s Selector) Matches(v *Version) bool {
 	return sameName(s.Provider, v.Provider) && sameName(s.Model, v.Model) && s.Project == v.Project &&
 		tierName(s.ServiceTier) == tierName(v.ServiceTier) && regionName(s.Region) == regionName(v.Region)
 }
@@ -27,7 +28,8 @@ func sameName(a, b string) bool {
 // lowerName is a name as own prices are kept under it.
 func lowerName(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
-func selectorOf(v *Version) Selector {
+// SelectorOf names the prices that v is one of.
+func SelectorOf(v *Version) Selector {
 	return Selector{v.Provider, v.Model, v.Project, v.ServiceTier, v.Region}
 }
 
@@ -37,9 +39,9 @@ func selectorOf(v *Version) Selector {
 // store; outside of put's interval nothing changes.
 func Replace(existing []Own, put Own) (remove []string, puts []Own) {
 	put.Version = put.sealed()
-	same := selectorOf(&put.Version)
+	same := SelectorOf(&put.Version)
 	for _, old := range existing {
-		if !same.matches(&old.Version) || compareWindows(old.Window, put.Window) != 0 || !overlaps(&old.Version, &put.Version) {
+		if !same.Matches(&old.Version) || compareWindows(old.Window, put.Window) != 0 || !overlaps(&old.Version, &put.Version) {
 			continue
 		}
 		remove = append(remove, old.ID)
@@ -53,7 +55,7 @@ func Replace(existing []Own, put Own) (remove []string, puts []Own) {
 func End(existing []Own, sel Selector, at time.Time) (remove []string, puts []Own) {
 	never := Version{From: bound(at)}
 	for _, old := range existing {
-		if !sel.matches(&old.Version) || !overlaps(&old.Version, &never) {
+		if !sel.Matches(&old.Version) || !overlaps(&old.Version, &never) {
 			continue
 		}
 		remove = append(remove, old.ID)

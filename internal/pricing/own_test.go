@@ -155,7 +155,7 @@ func TestBrokenOwnPrice(t *testing.T) {
 func priceAt(t *rapid.T, owns []Own, sel Selector, at time.Time) string {
 	found := ""
 	for _, o := range owns {
-		if sel.matches(&o.Version) && inForce(&o.Version, at.UnixMicro()) {
+		if sel.Matches(&o.Version) && inForce(&o.Version, at.UnixMicro()) {
 			if found != "" {
 				t.Fatalf("two prices at %s: %s and %s", at, found, o.Rates[0].Price)
 			}
@@ -203,7 +203,7 @@ func TestReplaceAndEndAreIntervalAlgebra(t *testing.T) {
 				Provider: "x", Model: "m", Project: rapid.SampledFrom(projects).Draw(t, "project"),
 				ServiceTier: rapid.SampledFrom(tiers).Draw(t, "tier"),
 			}
-			sel := selectorOf(&v)
+			sel := SelectorOf(&v)
 			var remove []string
 			var puts []Own
 			before := owns

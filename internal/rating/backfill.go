@@ -133,7 +133,8 @@ func (s *Service) waiting(ctx context.Context) ([]*task, error) {
 
 // lookAgain makes a run when the book knows prices for calls without one.
 func (s *Service) lookAgain(ctx context.Context) (*task, error) {
-	wanted, err := s.priced(ctx, s.current.Load(), inProject(""))
+	in := input{Reason: reasonRecheck, Actor: "costprof"}
+	wanted, err := s.priced(ctx, s.Book(), &in, inProject(""))
 	if err != nil || len(wanted.rows) == 0 {
 		return nil, err
 	}
@@ -141,7 +142,7 @@ func (s *Service) lookAgain(ctx context.Context) (*task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a run's id: %w", err)
 	}
-	t := &task{ID: id.String(), Started: s.Now().UTC().Truncate(time.Microsecond), Input: input{Reason: "recheck", Actor: "costprof"}}
+	t := &task{ID: id.String(), Started: s.Now().UTC().Truncate(time.Microsecond), Input: in}
 	return t, s.save(ctx, t, "running")
 }
 
@@ -169,14 +170,14 @@ func (s *Service) backfill(ctx context.Context, t *task) error {
 	}
 	filter := inProject(t.Input.Project)
 	filter.From, filter.To = t.Input.From, t.Input.To
-	current := s.current.Load()
-	wanted, err := s.priced(ctx, current, filter)
+	book := s.Book()
+	wanted, err := s.priced(ctx, book, &t.Input, filter)
 	if err != nil {
 		return err
 	}
 	t.Result.Scanned, t.Result.Refused = 0, 0
 	if len(wanted.rows) > 0 {
-		if filter, err = s.narrow(ctx, filter, current.book, wanted); err != nil {
+		if filter, err = s.narrow(ctx, filter, book, wanted); err != nil {
 			return err
 		}
 		if err := s.pages(ctx, t, filter); err != nil {
@@ -207,7 +208,7 @@ func (s *Service) pages(ctx context.Context, t *task, filter analytics.Filter) e
 				t.Result.Refused++
 				continue
 			}
-			if now.Source != usage.SourceCatalog {
+			if v, ok := book.Version(now.PriceID); !ok || !t.Input.covers(&v) {
 				continue
 			}
 			changes = append(changes, repriced{
@@ -311,7 +312,9 @@ func (s *Service) finish(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
-	if !known {
+	// A look that changed nothing is nobody's change.
+	nothing := t.Input.Reason == reasonRecheck && t.Result.Calls == 0 && t.Result.Aggregates == 0
+	if !known && !nothing {
 		audit, err := entry{s.Now().UTC().Truncate(time.Microsecond), t.Input.Actor, BackfillName, struct {
 			JobID string `json:"jobId"`
 			input

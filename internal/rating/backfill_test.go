@@ -285,3 +285,78 @@ type broken struct{ *fakeLedger }
 func (broken) Correct(context.Context, store.Correction) (int64, error) {
 	return 0, fmt.Errorf("disk on fire")
 }
+
+// A run's sums are those of the price that was put, whatever else waits for a
+// price; a price that a later put has cut in two is still the same price.
+func TestARunAppliesItsOwnPrice(t *testing.T) {
+	r := newRig(t)
+	r.store(
+		call("a1", "acme", "nova", noon.Add(-4*time.Hour)), call("a2", "acme", "nova", noon.Add(-time.Hour)),
+		call("b", "acme", "other", noon.Add(-2*time.Hour)),
+	)
+	batch := call("batch", "acme", "nova", noon.Add(-4*time.Hour))
+	batch.ServiceTier = "batch"
+	r.store(batch)
+	puts := []PutResult{
+		r.put(pricing.PutRequest{Provider: "acme", Model: "nova", EffectiveFrom: "2026-01-01", Prices: twoEight}),
+		r.put(pricing.PutRequest{Provider: "acme", Model: "other", EffectiveFrom: "2026-01-01", Prices: twoEight}),
+		r.put(pricing.PutRequest{Provider: "acme", Model: "nova", ServiceTier: "batch", EffectiveFrom: "2026-01-01", Prices: threeNine}),
+		r.put(pricing.PutRequest{
+			Provider: "Acme", Model: "NOVA", Prices: threeNine,
+			EffectiveFrom: noon.Add(-3 * time.Hour).Format(time.RFC3339), EffectiveTo: noon.Add(-2 * time.Hour).Format(time.RFC3339),
+		}),
+	}
+	r.settled()
+	want := []string{"a1 catalog 0.0028", "a2 catalog 0.0028", "b catalog 0.0028", "batch catalog 0.0039"}
+	if diff := cmp.Diff(want, r.costs()); diff != "" {
+		t.Errorf("costs (-want +got):\n%s", diff)
+	}
+	for i, sums := range []result{
+		{Calls: 2, NewCost: money.TotalOf(2 * amount(t, "0.0028"))},
+		{Calls: 1, NewCost: money.TotalOf(amount(t, "0.0028"))},
+		{Calls: 1, NewCost: money.TotalOf(amount(t, "0.0039"))},
+		{},
+	} {
+		job, err := r.Job(t.Context(), puts[i].JobID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got result
+		if err := json.Unmarshal(job.Result, &got); err != nil {
+			t.Fatal(err)
+		}
+		sums.Scanned = got.Scanned
+		if diff := cmp.Diff(sums, got, cmp.AllowUnexported(money.Total{})); diff != "" {
+			t.Errorf("put %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// A price inside of the time between a model's first and last call is found, too.
+func TestRecheckFindsAPriceBetween(t *testing.T) {
+	r := newRig(t)
+	for i, at := range []time.Time{noon.Add(-4 * time.Hour), noon.Add(-2 * time.Hour), noon} {
+		e := call(fmt.Sprint(i), "acme", "nova", at)
+		if _, err := r.ledger.Append(t.Context(), []usage.Record{{ID: e.Identity(), Event: e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.put(pricing.PutRequest{
+		Provider: "acme", Model: "nova", Prices: twoEight,
+		EffectiveFrom: noon.Add(-3 * time.Hour).Format(time.RFC3339), EffectiveTo: noon.Add(-time.Hour).Format(time.RFC3339),
+	})
+	clear(r.catalog.runs) // as if the put had not made one
+	r.open()
+	r.settled()
+	if diff := cmp.Diff([]string{"0 unpriced 0", "1 catalog 0.0028", "2 unpriced 0"}, r.costs()); diff != "" {
+		t.Errorf("costs (-want +got):\n%s", diff)
+	}
+	audits := len(r.catalog.log)
+	// What is left looks as if it might get a price at each start. That is a run
+	// without a change, which is nobody's doing.
+	r.open()
+	r.settled()
+	if len(r.catalog.log) != audits {
+		t.Errorf("a look without a change is in the audit log: %+v", r.catalog.log[audits:])
+	}
+}

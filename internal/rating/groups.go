@@ -89,43 +89,20 @@ type candidates struct {
 	asOf int64
 }
 
-// priced finds the candidates that the filter selects. It asks the book, not the
-// names: at each group's first and last call, and at the start of each own price
-// between them.
-func (s *Service) priced(ctx context.Context, p *prices, filter analytics.Filter) (candidates, error) {
+// priced finds the candidates that the filter selects and the run covers. It asks
+// the book, not the names.
+func (s *Service) priced(ctx context.Context, book *pricing.Book, in *input, filter analytics.Filter) (candidates, error) {
 	out := candidates{rows: make(map[names]group)}
 	var err error
 	out.asOf, err = s.unpricedGroups(ctx, filter, 0, func(g *group) {
-		if p.mayPrice(g) {
-			out.rows[g.names] = *g
+		for v := range book.Reach(g.call(g.First, "", ""), g.Last) {
+			if in.covers(&v) {
+				out.rows[g.names] = *g
+				return
+			}
 		}
 	})
 	return out, err
-}
-
-func (p *prices) mayPrice(g *group) bool {
-	if p.price(g.call(g.First, "", "")) || p.price(g.call(g.Last, "", "")) {
-		return true
-	}
-	for i := range p.own {
-		o := &p.own[i]
-		if (o.Project != "" && o.Project != g.project) || o.From.After(g.Last) || (!o.To.IsZero() && !o.To.After(g.First)) {
-			continue
-		}
-		at := g.First
-		if o.From.After(at) {
-			at = o.From
-		}
-		if p.price(g.call(at, o.ServiceTier, o.Region)) {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *prices) price(c pricing.Call) bool {
-	q, err := p.book.Quote(c)
-	return err == nil && q.Source == usage.SourceCatalog
 }
 
 // maxNames is the longest list of names that a filter gets; a longer one gains

@@ -126,8 +126,8 @@ func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutRe
 		return PutResult{}, fmt.Errorf("make a run's id: %w", err)
 	}
 	run := task{ID: id.String(), Started: now, Input: input{
-		Reason: "put", Actor: actor, PriceID: own.ID, Provider: own.Provider, Model: own.Model,
-		Project: own.Project, From: own.From, To: own.To,
+		Reason: reasonPut, Actor: actor, PriceID: own.ID, selected: selectedBy(pricing.SelectorOf(&own.Version)),
+		From: own.From, To: own.To,
 	}}
 	if err := s.save(ctx, &run, "running"); err != nil {
 		return PutResult{}, err
@@ -160,7 +160,8 @@ func (s *Service) Delete(ctx context.Context, sel pricing.Selector, actor string
 	if err != nil {
 		return err
 	}
-	detail := change{Deleted: &selected{sel.Provider, sel.Model, sel.Project, sel.ServiceTier, sel.Region}, Removed: remove}
+	deleted := selectedBy(sel)
+	detail := change{Deleted: &deleted, Removed: remove}
 	return s.replace(ctx, next, remove, puts, entry{now, actor, "prices.delete", detail})
 }
 
@@ -258,13 +259,21 @@ type change struct {
 	JobID   string   `json:"jobId,omitempty"`
 }
 
-// selected is a pricing.Selector in the audit log.
+// selected is a pricing.Selector in the audit log and in a run's record.
 type selected struct {
-	Provider    string `json:"provider"`
-	Model       string `json:"model"`
+	Provider    string `json:"provider,omitempty"`
+	Model       string `json:"model,omitempty"`
 	Project     string `json:"project,omitempty"`
 	ServiceTier string `json:"serviceTier,omitempty"`
 	Region      string `json:"region,omitempty"`
+}
+
+func selectedBy(s pricing.Selector) selected {
+	return selected{s.Provider, s.Model, s.Project, s.ServiceTier, s.Region}
+}
+
+func (s *selected) selector() pricing.Selector {
+	return pricing.Selector{Provider: s.Provider, Model: s.Model, Project: s.Project, ServiceTier: s.ServiceTier, Region: s.Region}
 }
 
 type entry struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -23,19 +24,29 @@ type task struct {
 	Error   string
 }
 
-// input says what a run looks at. Without names it looks at all models.
+// input says what a run looks at.
 type input struct {
 	// Reason is "put" for a price that was put, "recheck" for models that may
 	// have got a price in another way.
-	Reason   string    `json:"reason"`
-	Actor    string    `json:"actor,omitempty"`
-	PriceID  string    `json:"priceId,omitempty"`
-	Provider string    `json:"provider,omitempty"`
-	Model    string    `json:"model,omitempty"`
-	Project  string    `json:"project,omitempty"`
-	From     time.Time `json:"from,omitzero"`
-	To       time.Time `json:"to,omitzero"`
+	Reason  string `json:"reason"`
+	Actor   string `json:"actor,omitempty"`
+	PriceID string `json:"priceId,omitempty"`
+	selected
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
 }
+
+// covers says whether the run applies a price: of what was put only that, and
+// what a later put left of it, so that its sums are those of its price.
+func (in *input) covers(v *pricing.Version) bool {
+	return in.Reason != reasonPut || in.selector().Matches(v)
+}
+
+// The reasons of runs.
+const (
+	reasonPut     = "put"
+	reasonRecheck = "recheck"
+)
 
 // result is what a run did so far. Calls and costs leave out the spans that only
 // sum their children, as totals do.
