@@ -24,7 +24,9 @@ func questions(from, to time.Time) []question {
 	window := "from=" + url.QueryEscape(from.Format(time.RFC3339)) + "&to=" + url.QueryEscape(to.Format(time.RFC3339))
 	fields := "&fields=name,totalCost,totalTokens,inputTokens,outputTokens,cachedTokens,callCount,errorCount,avgLatency,cacheSavings,share,unpricedCalls,fallbackCalls"
 	const sums = "sum(cost), sum(t_input + t_cache_read + t_cache_write + t_cache_write_1h + t_media_in), sum(t_output + t_reasoning + t_media_out), sum(t_cache_read), count(*), count_if(is_error), sum(latency), sum(saving)"
-	where := fmt.Sprintf(" FROM events WHERE ts >= '%s' AND ts < '%s' AND NOT is_aggregate ", from.Format("2006-01-02 15:04:05"), to.Format("2006-01-02 15:04:05"))
+	window30 := fmt.Sprintf(" WHERE ts >= '%s' AND ts < '%s' AND NOT is_aggregate ", from.Format("2006-01-02 15:04:05"), to.Format("2006-01-02 15:04:05"))
+	where := " FROM events JOIN cells ON cells.id = cell" + window30
+	alone := " FROM events" + window30
 	var qs []question
 	for _, d := range []string{"feature", "model", "provider", "environment"} {
 		qs = append(qs,
@@ -33,18 +35,18 @@ func questions(from, to time.Time) []question {
 	}
 	hour := "epoch_us(ts) // 3600000000"
 	return append(qs,
-		question{"hourly series", "/api/v1/analytics/timeseries?granularity=hour&" + window, "SELECT " + hour + " AS h, " + sums + where + "GROUP BY ALL", 50 * time.Millisecond},
-		question{"daily series", "/api/v1/analytics/timeseries?granularity=day&" + window, "SELECT epoch_us(ts) // 86400000000 AS d, " + sums + where + "GROUP BY ALL", 50 * time.Millisecond},
-		question{"daily series in Kathmandu", "/api/v1/analytics/timeseries?granularity=day&tz=Asia/Kathmandu&" + window, "SELECT epoch_us(ts) // 900000000 AS d, " + sums + where + "GROUP BY ALL", 50 * time.Millisecond},
+		question{"hourly series", "/api/v1/analytics/timeseries?granularity=hour&" + window, "SELECT " + hour + " AS h, " + sums + alone + "GROUP BY ALL", 50 * time.Millisecond},
+		question{"daily series", "/api/v1/analytics/timeseries?granularity=day&" + window, "SELECT epoch_us(ts) // 86400000000 AS d, " + sums + alone + "GROUP BY ALL", 50 * time.Millisecond},
+		question{"daily series in Kathmandu", "/api/v1/analytics/timeseries?granularity=day&tz=Asia/Kathmandu&" + window, "SELECT epoch_us(ts) // 900000000 AS d, " + sums + alone + "GROUP BY ALL", 50 * time.Millisecond},
 		question{"daily series by feature", "/api/v1/analytics/timeseries?granularity=day&groupBy=feature&" + window, "SELECT epoch_us(ts) // 86400000000 AS d, feature, " + sums + where + "GROUP BY ALL", 50 * time.Millisecond},
 		question{"hourly series by model", "/api/v1/analytics/timeseries?granularity=hour&groupBy=model&" + window, "SELECT " + hour + " AS h, model, " + sums + where + "GROUP BY ALL", 50 * time.Millisecond},
 		question{"flame graph feature, model", "/api/v1/analytics/flamegraph?levels=feature,model&" + window, "SELECT feature, model, sum(cost), count(*)" + where + "GROUP BY ALL", 50 * time.Millisecond},
 		question{"flame graph provider, model, feature, environment", "/api/v1/analytics/flamegraph?levels=provider,model,feature,environment&" + window, "SELECT provider, model, feature, environment, sum(cost), count(*)" + where + "GROUP BY ALL", 50 * time.Millisecond},
 		question{"one feature and model by day", "/api/v1/analytics/timeseries?granularity=day&feature=rag-search&model=gpt-4o&" + window, "SELECT epoch_us(ts) // 86400000000 AS d, " + sums + where + "AND feature = 'rag-search' AND model = 'gpt-4o' GROUP BY ALL", 50 * time.Millisecond},
-		question{"breakdown by user", "/api/v1/analytics/users?" + window, "SELECT user_id, " + sums + ", quantile_disc(latency, 0.95)" + where + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
-		question{"breakdown by session", "/api/v1/analytics/cost-breakdown?groupBy=session&" + window + fields, "SELECT session_id, " + sums + where + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
-		question{"breakdown by session with p95Latency", "/api/v1/analytics/cost-breakdown?groupBy=session&" + window, "SELECT session_id, " + sums + ", quantile_disc(latency, 0.95)" + where + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
-		question{"breakdown by tag", "/api/v1/analytics/cost-breakdown?groupBy=tag:team&" + window, "SELECT value, " + sums + ", quantile_disc(latency, 0.95) FROM events LEFT JOIN tags ON tags.tagset = events.tagset AND tags.name = 'team'" + where[len(" FROM events"):] + "GROUP BY ALL", 250 * time.Millisecond},
+		question{"breakdown by user", "/api/v1/analytics/users?" + window, "SELECT user_id, " + sums + ", quantile_disc(latency, 0.95)" + alone + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
+		question{"breakdown by session", "/api/v1/analytics/cost-breakdown?groupBy=session&" + window + fields, "SELECT session_id, " + sums + alone + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
+		question{"breakdown by session with p95Latency", "/api/v1/analytics/cost-breakdown?groupBy=session&" + window, "SELECT session_id, " + sums + ", quantile_disc(latency, 0.95)" + alone + "GROUP BY ALL ORDER BY 2 DESC LIMIT 100", 250 * time.Millisecond},
+		question{"breakdown by tag", "/api/v1/analytics/cost-breakdown?groupBy=tag:team&" + window, "SELECT value, " + sums + ", quantile_disc(latency, 0.95) FROM events LEFT JOIN tags ON tags.tagset = events.tagset AND tags.name = 'team'" + window30 + "GROUP BY ALL", 250 * time.Millisecond},
 		question{"breakdown by model of one tag", "/api/v1/analytics/models?tag:team=growth&" + window, "SELECT model, " + sums + ", quantile_disc(latency, 0.95)" + where + "AND tagset IN (SELECT tagset FROM tags WHERE name = 'team' AND value = 'growth') GROUP BY ALL", 250 * time.Millisecond},
 		question{"prompts", "/api/v1/analytics/prompts?" + window, "", 250 * time.Millisecond},
 		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 10 * time.Millisecond},

@@ -91,7 +91,7 @@ func benchMemory(ctx context.Context, o options) error {
 		_, err := send(loadCtx, s.url, traffic{run: fmt.Sprint("mem", now.Unix()), start: now, step: 10 * time.Microsecond}, 1_000_000, 0)
 		done <- err
 	}()
-	for _, q := range questions(until.Add(-days*24*time.Hour), until) {
+	for _, q := range questions(until.Add(-40*24*time.Hour), until) {
 		if _, err := s.ask(ctx, q.path, 3); err != nil {
 			stop()
 			return err
@@ -100,7 +100,7 @@ func benchMemory(ctx context.Context, o options) error {
 	stop()
 	<-done
 	rss, peak = s.memory()
-	fmt.Printf("| %d events, every question over 90 days during full ingest | %d MB | %d MB | %s |\n", o.events, rss, peak, limit(peak, 1500))
+	fmt.Printf("| %d events, every question over 40 days during full ingest | %d MB | %d MB | %s |\n", o.events, rss, peak, limit(peak, 1500))
 	return nil
 }
 
