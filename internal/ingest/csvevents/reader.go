@@ -6,8 +6,9 @@
 // A row that has no trace and span of its own gets them from what it says and
 // from how many identical rows stood before it in the same source. So importing
 // a file again, renamed or grown longer, adds only what is new; for the same
-// reason a row that also stands in another file counts once. Counting costs some
-// 40 bytes of memory for each distinct row.
+// reason a row that also stands in another file counts once. What a row says is
+// all of its event: read through another mapping, or with another constant, it is
+// another call. Counting costs some 40 bytes of memory for each distinct row.
 package csvevents
 
 import (
@@ -140,7 +141,7 @@ func (r *Reader) header() error {
 	_, err := r.rows.next()
 	var bad *RowError
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, errEnd):
 		return fault.New(fault.Invalid, "The file is empty; its first line must name the columns")
 	case errors.As(err, &bad):
 		return fault.New(fault.Invalid, "The header is broken: %s", bad.Problem)
@@ -168,7 +169,7 @@ func (r *Reader) Events() iter.Seq2[Event, error] {
 			e, err := r.next()
 			var bad *RowError
 			switch {
-			case errors.Is(err, io.EOF):
+			case errors.Is(err, errEnd):
 				return
 			case errors.Is(err, errNoEvent):
 				continue

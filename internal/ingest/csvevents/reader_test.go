@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -278,6 +280,56 @@ func TestReadErrorEndsTheSequence(t *testing.T) {
 	if !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("got %v, want a timeout", err)
 	}
+}
+
+// A source that is cut off, as a broken archive is, says so; the rows before
+// that count.
+func TestACutSourceIsNoEnd(t *testing.T) {
+	row := "2026-01-01T00:00:00Z,f,p,m,1,2,u\n"
+	for _, failure := range []error{io.ErrUnexpectedEOF, fmt.Errorf("gzip: %w", io.EOF), errors.New("disk")} {
+		for _, rows := range []int{1, 5000} { // less and more than is read at once
+			whole := strings.NewReader(head + strings.Repeat(row, rows) + row[:10])
+			r, err := Open(io.MultiReader(whole, iotest.ErrReader(failure)), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := 0
+			var last error
+			for _, err := range r.Events() {
+				if last = err; err == nil {
+					good++
+				}
+			}
+			if good != rows || last != failure {
+				t.Errorf("%v behind %d rows: %d rows and %v", failure, rows, good, last)
+			}
+		}
+	}
+	// An error that a source tells once, together with its last bytes.
+	r, err := Open(&lastWords{text: head + row}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for e, err := range r.Events() {
+		got = append(got, fmt.Sprint(e.Line, " ", err))
+	}
+	if want := []string{"2 <nil>", "0 unexpected EOF"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+type lastWords struct {
+	text string
+	told bool
+}
+
+func (l *lastWords) Read(b []byte) (int, error) {
+	if l.told {
+		return 0, io.EOF
+	}
+	l.told = true
+	return copy(b, l.text), io.ErrUnexpectedEOF
 }
 
 // The source's chunks must not matter.

@@ -22,6 +22,8 @@ type rows struct {
 	start    int
 	consumed int64
 	ended    bool
+	// failure is why the source gives no more, when that was not its end.
+	failure error
 	// line is the number of lines consumed.
 	line int
 	// cells are the last record's; they are good until the next one.
@@ -31,6 +33,8 @@ type rows struct {
 }
 
 var (
+	// errEnd is not io.EOF, which a source may wrap into a failure of its own.
+	errEnd    = errors.New("csvevents: the end")
 	errMore   = errors.New("more input is needed")
 	errQuote  = errors.New("a quoted cell goes on after its closing quote")
 	errOpen   = errors.New("a quoted cell is never closed")
@@ -45,8 +49,8 @@ func (r *rows) rest() []byte { return r.window[r.start:] }
 // fill reads at least as much as is there already, so that starting a record
 // over after each read stays linear.
 func (r *rows) fill() error {
-	if r.ended {
-		return nil
+	if r.ended || r.failure != nil {
+		return r.failure
 	}
 	if r.start > 0 {
 		r.window = r.window[:copy(r.window, r.rest())]
@@ -57,13 +61,21 @@ func (r *rows) fill() error {
 	if cap(r.window) < size {
 		r.window = append(make([]byte, 0, size), r.window...)
 	}
-	n, err := io.ReadAtLeast(r.source, r.window[have:size], max(1, have))
-	r.window = r.window[:have+n]
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		r.ended = true
-		return nil
+	for r.failure == nil && len(r.window) < have+max(1, have) {
+		var n int
+		n, r.failure = r.source.Read(r.window[len(r.window):size])
+		r.window = r.window[:len(r.window)+n]
 	}
-	return err
+	switch {
+	case r.failure == io.EOF: //nolint:errorlint // a wrapped one is a failure, as it is to the io package
+		// Nothing else is an end. With io.ErrUnexpectedEOF the source says that it
+		// was cut off, and what is missing must not look imported.
+		r.ended, r.failure = true, nil
+		return nil
+	case len(r.window) > have:
+		return nil // what came before the failure counts
+	}
+	return r.failure
 }
 
 func (r *rows) peek() ([]byte, error) {
@@ -108,7 +120,7 @@ func (r *rows) skipLine() error {
 }
 
 // next reads a record into cells and says on which line it starts. The error is
-// io.EOF at the end and a *RowError for a broken record, which is stepped over.
+// errEnd at the end and a *RowError for a broken record, which is stepped over.
 func (r *rows) next() (line int, err error) {
 	for {
 		n, err := r.record(r.rest())
@@ -123,7 +135,7 @@ func (r *rows) next() (line int, err error) {
 		case err == nil && n > maxRow:
 			err = errTooBig
 		case err == nil && n == 0:
-			return 0, io.EOF
+			return 0, errEnd
 		}
 		line = r.line + 1
 		if err != nil {
@@ -258,7 +270,7 @@ func (r *rows) nextLine() (line int, err error) {
 			n = len(r.rest())
 		}
 		if n == 0 && len(r.rest()) == 0 {
-			return 0, io.EOF
+			return 0, errEnd
 		}
 		line = r.line + 1
 		if n == 0 || n > maxRow {
