@@ -33,7 +33,7 @@ func fullEvent() usage.Event {
 		Latency: 12346 * time.Microsecond, Billed: &billed, Estimated: &estimated,
 		UserID: "u", SessionID: "se", Department: "d", Environment: "prod", Operation: "op",
 		Tags: map[string]string{"a": "1", "bü": `"x"`}, Streaming: true, Error: true,
-		ErrorCode: "429", RetryCount: 2, Prompt: "hi\nthere", Metadata: []byte(`{"k": [1, {"x":null}]}`),
+		ErrorCode: "429", RetryCount: 2, Prompt: "hi\nthere", Metadata: []byte(`{"k":[1,{"x":null}]}`),
 	}
 	e.Counts[usage.Input], e.Counts[usage.Output], e.Counts[usage.CacheRead] = 1000, 200, 300
 	e.Counts[usage.CacheWrite], e.Counts[usage.CacheWrite1h], e.Counts[usage.Reasoning] = 20, 10, 50
@@ -206,6 +206,19 @@ func TestDecodeMetadata(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"metadata: must not be nested deeper than 64 levels"}, problems(t, deep(65))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// One content has one form, and no number is touched.
+	for _, text := range []string{
+		`{"b":[1.0,12345678901234567890, 1e2],"a":{"y":"é","x":null}}`,
+		"{ \"a\" : {\"x\":null,\n\"y\":\"\\u00e9\"},\t\"b\":[1.0,12345678901234567890,1e2] }",
+	} {
+		got, err := Decode([]byte(`{"events":[{"metadata":`+text+`}]}`), JSON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := `{"a":{"x":null,"y":"é"},"b":[1.0,12345678901234567890,1e2]}`; string(got[0].Event.Metadata) != want {
+			t.Errorf("metadata %s, want %s", got[0].Event.Metadata, want)
+		}
 	}
 	for text, want := range map[string]int{`"\u0000"`: 1, `"\\u0000"`: 0, `"\\\u0000"`: 1, `"a\"b"`: 0, `"[[[["`: 0} {
 		got := problems(t, `{"inputTokens":1,"outputTokens":1,"latencyMs":1,"metadata":{"k":`+text+`}}`)

@@ -2,7 +2,10 @@ package jsonevents
 
 import (
 	"bytes"
+	"encoding/json"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/money"
@@ -316,5 +319,13 @@ func (d *decoder) metadata(in *ingest.Input, value []byte) {
 	if null {
 		in.AddProblem("metadata", "must not contain U+0000")
 	}
-	in.Event.Metadata = bytes.Clone(value)
+	object := jsontext.Value(bytes.Clone(value))
+	if len(object) <= usage.MaxMetadataBytes && depth <= maxDepth {
+		// One form for what means the same: a sender that writes its members in
+		// another order when it tries again has not sent other content.
+		if err := object.Format(jsontext.ReorderRawObjects(true)); err != nil {
+			in.AddProblem("metadata", "must be a JSON object")
+		}
+	}
+	in.Event.Metadata = json.RawMessage(object)
 }
