@@ -228,6 +228,43 @@ func TestDecodeMetadata(t *testing.T) {
 	}
 }
 
+// The ids were computed by another program from the decision record alone: what
+// the wire form says, however it says it, leads to the same identity for ever.
+func TestIdentityFromTheWire(t *testing.T) {
+	const chat = `{"traceId":"t","spanId":"s","feature":"chat","project":"p",`
+	for _, tt := range []struct{ name, event, id string }{
+		{
+			"zone, nanoseconds, exponents, half a microsecond",
+			chat + `"timestamp":"2026-03-20T14:34:56.7890129+02:00","provider":"azure-openai","model":"azure/gpt-4o","inputTokens":1e3,"outputTokens":200.0,"latencyMs":0.0005}`,
+			"19a9d6271a40abad1da722ca5d9c3e4f",
+		},
+		{
+			"counts of both kinds, and what does not count",
+			chat + `"timestamp":"2026-03-20T12:34:56Z","provider":"openai","model":"gpt-4o","inputTokens":1000,"outputTokens":200,"cachedTokens":100,
+				"reasoningTokens":0,"usage":{"webSearches":2,"images":0},"latencyMs":0.0015,"operation":"completion","serviceTier":"batch","tags":{"a":"b"},"billedCostUsd":1}`,
+			"8e3d4887cb92c9af8e414bfba6cb467c",
+		},
+		{
+			"an aggregate without names, text that is not normalised",
+			`{"traceId":"t\u0301","spanId":"\u00e9","timestamp":"2026-03-20T12:34:56.000001Z","feature":"chat","aggregate":true,"latencyMs":1234.5678,"project":"p"}`,
+			"40052ef8b73809732845f27e83103616",
+		},
+		{
+			"an explicit id",
+			chat + `"timestamp":"2026-03-20T12:34:56Z","provider":"openai","model":"gpt-4o","inputTokens":1,"outputTokens":2,"latencyMs":1,"eventId":"call-1"}`,
+			"4728cc6ab58e5dade0e2c597a6cace4d",
+		},
+	} {
+		got, err := Decode([]byte(`{"events":[`+tt.event+`]}`), JSON)
+		if err != nil || len(got[0].Problems) > 0 {
+			t.Fatalf("%s: %v, %v", tt.name, got, err)
+		}
+		if id := got[0].Event.Identity().String(); id != tt.id {
+			t.Errorf("%s: id %s, want %s", tt.name, id, tt.id)
+		}
+	}
+}
+
 func TestDecodeMalformed(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{``, `The body is empty; it must be {"events":[…]}`},
