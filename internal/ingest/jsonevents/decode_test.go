@@ -110,7 +110,9 @@ func TestDecodeReportsEveryProblem(t *testing.T) {
 		"timestamp: must be an RFC 3339 time such as 2026-01-31T12:00:00Z",
 		"feature: must be a string", "provider: must be a string", "model: must be a string",
 		"inputTokens: must be a number", "outputTokens: must be a whole number", "cachedTokens: must be a whole number",
-		"usage.webSearch: must be one of " + countNames,
+		"usage.webSearch: must be one of inputAudioTokens, cachedAudioTokens, inputImageTokens, cachedImageTokens, inputVideoTokens, " +
+			"outputAudioTokens, outputImageTokens, outputVideoTokens, citationTokens, webSearches, storageSearches, socialSearches, " +
+			"rerankSearches, requests, images, pages, annotatedPages, audioMilliseconds, messages, codeExecutions",
 		"usage.inputTokens: is a field of the event, not of usage",
 		"usage.images: must be a number",
 		"serviceTier: must be a string", "latencyMs: must be a number", "timeToFirstTokenMs: must be a number",
@@ -352,6 +354,8 @@ func TestDecodeHostileBodies(t *testing.T) {
 		}
 		return b.String()
 	}
+	many := keys("")
+	many = many[:strings.LastIndexByte(many[:10_000], ',')]
 	bodies := map[string]string{
 		"a million fields":   `{"events":[{` + keys("") + `}]}`,
 		"a million usages":   `{"events":[{"usage":{` + keys("") + `}}]}`,
@@ -359,6 +363,7 @@ func TestDecodeHostileBodies(t *testing.T) {
 		"bad tags":           `{"events":[{"tags":{` + keys("t") + `}}]}`,
 		"tiny events":        `{"events":[` + strings.Repeat("{},", size/3) + `{}]}`,
 		"scalars":            `{"events":[` + strings.Repeat("1,", size/2) + `1]}`,
+		"problems of many":   `{"events":[` + strings.Repeat(`{"usage":{`+many+`}},`, 499) + `{}]}`,
 		"deep arrays":        `{"events":` + strings.Repeat("[", size),
 		"deep metadata":      `{"events":[{"metadata":` + strings.Repeat(`{"a":`, 9000) + `1` + strings.Repeat(`}`, 9000) + `}]}`,
 		"long number":        `{"events":[{"inputTokens":` + strings.Repeat("9", size) + `}]}`,

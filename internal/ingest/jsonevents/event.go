@@ -3,6 +3,7 @@ package jsonevents
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -202,7 +203,7 @@ func (d *decoder) count(in *ingest.Input, name, value []byte) {
 	case len(in.Problems) >= ingest.MaxProblems:
 		in.MoreProblems++
 	default:
-		in.AddProblem("usage."+usage.Shorten(string(name)), "must be one of "+countNames)
+		in.AddProblem("usage."+usage.Shorten(string(name)), unknownCount)
 	}
 }
 
@@ -214,18 +215,15 @@ var countFields = func() (names [usage.NumUnits]string) {
 	return names
 }()
 
-// countNames lists what usage may hold.
-var countNames = func() string {
-	var s string
+// unknownCount is one text, however many names a hostile body makes up.
+var unknownCount = func() string {
+	var names []string
 	for u := range usage.NumUnits {
 		if !u.IsTotal() {
-			if s != "" {
-				s += ", "
-			}
-			s += usage.Units[u].Count
+			names = append(names, usage.Units[u].Count)
 		}
 	}
-	return s
+	return "must be one of " + strings.Join(names, ", ")
 }()
 
 func (d *decoder) timestamp(in *ingest.Input, value []byte) {
