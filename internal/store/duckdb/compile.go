@@ -53,15 +53,28 @@ var eventDimensions = map[analytics.Dimension]string{
 	analytics.Session: "session_id",
 }
 
-// where compiles a filter into a condition; asOf bounds the commits seen.
+// where compiles a filter into a condition on events; asOf bounds the commits
+// seen.
 func (s *statement) where(f analytics.Filter, asOf int64) (string, error) {
+	cond, err := s.timeless(f, asOf)
+	return cond + s.between(f.From, f.To), err
+}
+
+// between bounds the time, half-open; a zero time is no bound.
+func (s *statement) between(from, to time.Time) string {
+	var c string
+	if !from.IsZero() {
+		c += " AND ts >= " + s.bind(from.UTC())
+	}
+	if !to.IsZero() {
+		c += " AND ts < " + s.bind(to.UTC())
+	}
+	return c
+}
+
+// timeless compiles what a filter says beside its time.
+func (s *statement) timeless(f analytics.Filter, asOf int64) (string, error) {
 	c := []string{"seq <= " + s.bind(asOf)}
-	if !f.From.IsZero() {
-		c = append(c, "ts >= "+s.bind(f.From.UTC()))
-	}
-	if !f.To.IsZero() {
-		c = append(c, "ts < "+s.bind(f.To.UTC()))
-	}
 	if !f.Aggregates {
 		c = append(c, "NOT is_aggregate")
 	}
@@ -78,13 +91,8 @@ func (s *statement) where(f analytics.Filter, asOf int64) (string, error) {
 		}
 		c = append(c, "source IN ("+strings.Join(ns, ", ")+")")
 	}
-	var cells []string
 	for _, d := range slices.Sorted(maps.Keys(f.Any)) {
-		if col, ok := cellDimensions[d]; ok {
-			if len(f.Any[d]) == 0 {
-				return "false", nil
-			}
-			cells = append(cells, col+" IN ("+s.bindAll(f.Any[d])+")")
+		if _, ok := cellDimensions[d]; ok {
 			continue
 		}
 		cond, err := s.any(d, f.Any[d])
@@ -93,10 +101,27 @@ func (s *statement) where(f analytics.Filter, asOf int64) (string, error) {
 		}
 		c = append(c, cond)
 	}
-	if len(cells) > 0 {
-		c = append(c, "events.cell IN (SELECT id FROM cells WHERE "+strings.Join(cells, " AND ")+")")
+	return strings.Join(c, " AND ") + s.cells(f, "events"), nil
+}
+
+// cells compiles the filters on dimensions whose texts stand in cells, for a
+// table that names a cell.
+func (s *statement) cells(f analytics.Filter, table string) string {
+	var c []string
+	for _, d := range slices.Sorted(maps.Keys(f.Any)) {
+		col, ok := cellDimensions[d]
+		switch {
+		case !ok:
+		case len(f.Any[d]) == 0:
+			return " AND false"
+		default:
+			c = append(c, col+" IN ("+s.bindAll(f.Any[d])+")")
+		}
 	}
-	return strings.Join(c, " AND "), nil
+	if len(c) == 0 {
+		return ""
+	}
+	return " AND " + table + ".cell IN (SELECT id FROM cells WHERE " + strings.Join(c, " AND ") + ")"
 }
 
 // any compiles "the dimension has one of these values", for tags and for
@@ -172,47 +197,49 @@ var classColumns = [usage.NumClasses]string{
 type measure struct {
 	sql string
 	// fold combines the values of parts into that of the whole; "" when that
-	// cannot be done.
-	fold   string
-	target func(*analytics.Row) any
+	// cannot be done. kept is the column of hours that holds such a part.
+	fold, kept string
+	target     func(*analytics.Row) any
 }
 
 // measures lists what to select; the first two are always cost and calls.
 func measures(m analytics.Measures) []measure {
 	var out []measure
-	add := func(sql, fold string, target func(*analytics.Row) any) { out = append(out, measure{sql, fold, target}) }
-	dollars := func(col string, at func(*analytics.Row) *money.Total) {
-		add("sum("+col+")", "sum(%s)", func(r *analytics.Row) any { return totalScanner{at(r)} })
+	add := func(sql, fold, kept string, target func(*analytics.Row) any) {
+		out = append(out, measure{sql, fold, kept, target})
 	}
-	number := func(sql string, at func(*analytics.Row) *int64) {
-		add(sql+"::BIGINT", "sum(%s)::BIGINT", func(r *analytics.Row) any { return intScanner{at(r)} })
+	dollars := func(col string, at func(*analytics.Row) *money.Total) {
+		add("sum("+col+")", "sum(%s)", col, func(r *analytics.Row) any { return totalScanner{at(r)} })
+	}
+	number := func(sql, kept string, at func(*analytics.Row) *int64) {
+		add(sql+"::BIGINT", "sum(%s)::BIGINT", kept, func(r *analytics.Row) any { return intScanner{at(r)} })
 	}
 	dollars("cost", func(r *analytics.Row) *money.Total { return &r.Cost })
-	number("count(*)", func(r *analytics.Row) *int64 { return &r.Calls })
+	number("count(*)", "calls", func(r *analytics.Row) *int64 { return &r.Calls })
 	if m&analytics.MeasureTokens != 0 {
-		number("sum("+inputTokens+")", func(r *analytics.Row) *int64 { return &r.Input })
-		number("sum("+outputTokens+")", func(r *analytics.Row) *int64 { return &r.Output })
-		number("sum(t_cache_read)", func(r *analytics.Row) *int64 { return &r.Cached })
+		number("sum("+inputTokens+")", "input", func(r *analytics.Row) *int64 { return &r.Input })
+		number("sum("+outputTokens+")", "output", func(r *analytics.Row) *int64 { return &r.Output })
+		number("sum(t_cache_read)", "cached", func(r *analytics.Row) *int64 { return &r.Cached })
 	}
 	if m&analytics.MeasureErrors != 0 {
-		number("count_if(is_error)", func(r *analytics.Row) *int64 { return &r.Errors })
+		number("count_if(is_error)", "errors", func(r *analytics.Row) *int64 { return &r.Errors })
 	}
 	if m&analytics.MeasureLatency != 0 {
-		number("sum(latency)", func(r *analytics.Row) *int64 { return &r.LatencyMicros })
+		number("sum(latency)", "latency", func(r *analytics.Row) *int64 { return &r.LatencyMicros })
 	}
 	if m&analytics.MeasureP95 != 0 {
-		add("quantile_disc(latency, 0.95)", "", func(r *analytics.Row) any { return intScanner{&r.P95Micros} })
+		add("quantile_disc(latency, 0.95)", "", "", func(r *analytics.Row) any { return intScanner{&r.P95Micros} })
 	}
 	if m&analytics.MeasureSaving != 0 {
 		dollars("saving", func(r *analytics.Row) *money.Total { return &r.Saving })
 	}
 	if m&analytics.MeasureSource != 0 {
-		number(fmt.Sprintf("count_if(source IN (%d, %d))", usage.SourceUnpriced, usage.SourceClient), func(r *analytics.Row) *int64 { return &r.Unpriced })
-		number("count_if(is_fallback)", func(r *analytics.Row) *int64 { return &r.Fallback })
+		number(unpricedCalls, "unpriced", func(r *analytics.Row) *int64 { return &r.Unpriced })
+		number("count_if(is_fallback)", "fallback", func(r *analytics.Row) *int64 { return &r.Fallback })
 	}
 	if m&analytics.MeasureSeen != 0 {
-		add("min(ts)", "min(%s)", func(r *analytics.Row) any { return timeScanner{&r.First} })
-		add("max(ts)", "max(%s)", func(r *analytics.Row) any { return timeScanner{&r.Last} })
+		add("min(ts)", "min(%s)", "first", func(r *analytics.Row) any { return timeScanner{&r.First} })
+		add("max(ts)", "max(%s)", "last", func(r *analytics.Row) any { return timeScanner{&r.Last} })
 	}
 	if m&analytics.MeasureClasses != 0 {
 		for i, col := range classColumns {
@@ -228,6 +255,9 @@ const (
 	outputTokens = "t_output + t_reasoning + t_media_out"
 )
 
+// unpricedCalls counts what analytics.Row.Unpriced does.
+var unpricedCalls = fmt.Sprintf("count_if(source IN (%d, %d))", usage.SourceUnpriced, usage.SourceClient)
+
 // aggregate is a compiled Query: the statement and how to read its rows.
 type aggregate struct {
 	statement
@@ -240,22 +270,20 @@ type aggregate struct {
 
 // compile turns a Query into one SELECT. Rows come as groups, bucket, measures
 // and, when ranked, the sums over all rows.
-func compile(q analytics.Query, asOf int64) (*aggregate, error) {
+//
+// Where the measures allow it the events are first grouped by the numbers of
+// cell and tag set into few parts, and only these by text: a third of the time.
+// Hours that are summed up give such parts too, and their events are not read.
+func compile(q analytics.Query, kept *summed) (*aggregate, error) {
 	a := &aggregate{groups: len(q.GroupBy), bucket: q.Grain > 0, measures: measures(q.Measures)}
-	if a.bucket {
-		switch q.Grain {
-		case time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 24 * time.Hour:
-		default:
-			return nil, fault.New(fault.Internal, "grain %s is not supported", q.Grain)
-		}
+	switch q.Grain {
+	case 0, time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 24 * time.Hour:
+	default:
+		return nil, fault.New(fault.Internal, "grain %s is not supported", q.Grain)
 	}
-	cond, err := a.where(q.Filter, asOf)
-	if err != nil {
-		return nil, err
-	}
-	inTwo := foldable(q)
+	inParts := kept != nil || foldable(q)
 	base := "events"
-	if inTwo {
+	if inParts {
 		base = "parts"
 	}
 	var f from
@@ -271,41 +299,37 @@ func compile(q analytics.Query, asOf int64) (*aggregate, error) {
 	if f.cells {
 		a.joins = append(a.joins, "JOIN cells ON cells.id = "+base+".cell")
 	}
+	// Integer division beats date_trunc, and the grains all divide the epoch.
+	bucket := fmt.Sprintf("epoch_us(ts) // %d", max(1, q.Grain.Microseconds()))
 	if a.bucket {
-		// Integer division beats date_trunc, and the grains all divide the epoch.
-		e := fmt.Sprintf("epoch_us(ts) // %d", q.Grain.Microseconds())
+		e := bucket
+		if inParts {
+			e = "parts.bucket"
+		}
 		selects = append(selects, e+" AS bucket")
 		groups = append(groups, e)
 	}
-	source := "events"
-	var inner []string
-	for i, m := range a.measures {
-		name := "m" + strconv.Itoa(i)
-		if inTwo {
-			inner = append(inner, m.sql+" AS "+name)
-			selects = append(selects, fmt.Sprintf(m.fold, "parts."+name)+" AS "+name)
-		} else {
-			selects = append(selects, m.sql+" AS "+name)
+	var source string
+	if inParts {
+		for i, m := range a.measures {
+			selects = append(selects, fmt.Sprintf(m.fold, "parts.m"+strconv.Itoa(i))+" AS m"+strconv.Itoa(i))
 		}
-	}
-	where := " WHERE " + cond
-	if inTwo {
-		var keys []string
-		if f.cells {
-			keys = append(keys, "cell")
+		parts, err := a.parts(&q, f, bucket, kept)
+		if err != nil {
+			return nil, err
 		}
-		if f.tags {
-			keys = append(keys, "tagset")
+		source = "(" + strings.Join(parts, " UNION ALL ") + ") parts " + strings.Join(a.joins, " ")
+	} else {
+		for i, m := range a.measures {
+			selects = append(selects, m.sql+" AS m"+strconv.Itoa(i))
 		}
-		list := strings.Join(keys, ", ")
-		source = "(SELECT " + list + ", " + strings.Join(inner, ", ") + " FROM events" + where + " GROUP BY " + list + ") parts"
-		where = ""
+		cond, err := a.where(q.Filter, q.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		source = "events " + strings.Join(a.joins, " ") + " WHERE " + cond
 	}
 	text := "SELECT " + strings.Join(selects, ", ") + " FROM " + source
-	for _, j := range a.joins {
-		text += " " + j
-	}
-	text += where
 	if len(groups) > 0 {
 		text += " GROUP BY " + strings.Join(groups, ", ")
 	}
@@ -326,9 +350,85 @@ func compile(q analytics.Query, asOf int64) (*aggregate, error) {
 	return a, nil
 }
 
-// foldable says whether the events can first be grouped by the numbers of cell
-// and tag set, and those few parts then by text: a third of the time. It takes
-// measures whose parts make up the whole, which a percentile's do not.
+// parts compiles the SELECTs whose rows, together, are the question's events
+// grouped by numbers: kept sums where there are, events for the rest.
+func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *summed) ([]string, error) {
+	var keys []string
+	if f.cells {
+		keys = append(keys, "cell")
+	}
+	if f.tags {
+		keys = append(keys, "tagset")
+	}
+	if a.bucket {
+		keys = append(keys, "bucket")
+	}
+	selects := func(bucket string, value func(measure) string) string {
+		var c []string
+		for _, k := range keys {
+			if k == "bucket" {
+				k = bucket + " AS bucket"
+			}
+			c = append(c, k)
+		}
+		for i, m := range a.measures {
+			c = append(c, value(m)+" AS m"+strconv.Itoa(i))
+		}
+		return "SELECT " + strings.Join(c, ", ")
+	}
+	by := ""
+	if len(keys) > 0 {
+		by = " GROUP BY " + strings.Join(keys, ", ")
+	}
+	cond, err := a.timeless(q.Filter, q.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	events := selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
+	if kept == nil {
+		return []string{events + a.between(q.From, q.To) + by}, nil
+	}
+	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.from, kept.to) + notIn("hour", kept.holes) + a.cells(q.Filter, "hours")
+	parts := []string{
+		selects(fmt.Sprintf("hour // %d", max(1, int64(q.Grain/time.Hour))), func(m measure) string { return fmt.Sprintf(m.fold, m.kept) }) + hours + by,
+	}
+	// One part for each end of the window, so that each is a range of time that
+	// the engine can find without reading the rest.
+	first, last := hourStart(kept.from), hourStart(kept.to)
+	if q.From.Before(first) {
+		parts = append(parts, events+a.between(q.From, first)+by)
+	}
+	if q.To.IsZero() || q.To.After(last) {
+		parts = append(parts, events+a.between(last, q.To)+by)
+	}
+	if n := len(kept.holes); n > 0 {
+		parts = append(parts, events+a.between(hourStart(kept.holes[0]), hourStart(kept.holes[n-1]+1))+
+			fmt.Sprintf(" AND epoch_us(ts) // %d IN (%s)", microsPerHour, numbers(kept.holes))+by)
+	}
+	return parts, nil
+}
+
+func notIn(column string, ns []int64) string {
+	if len(ns) == 0 {
+		return ""
+	}
+	return " AND " + column + " NOT IN (" + numbers(ns) + ")"
+}
+
+func numbers(ns []int64) string {
+	var b []byte
+	for i, n := range ns {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
+
+// foldable says whether the question's measures over parts make up those over
+// the whole, which percentiles do not, and whether its groups stand in cells and
+// tag sets.
 func foldable(q analytics.Query) bool {
 	if len(q.GroupBy) == 0 || q.Grain > 0 || q.Measures&analytics.MeasureP95 != 0 {
 		return false

@@ -51,6 +51,13 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
 			return fmt.Errorf("set new costs: %w", err)
 		}
+		hours := map[int64]bool{}
+		for _, change := range c.Changes {
+			hours[hourOf(change.Timestamp)] = true
+		}
+		if err := w.unsum(ctx, hours); err != nil {
+			return err
+		}
 		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
@@ -116,6 +123,15 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		}
 		if removed == 0 {
 			return w.exec(ctx, `ROLLBACK`)
+		}
+		hours := map[int64]bool{}
+		for h := range w.sums.done {
+			if hourStart(h).Before(before) {
+				hours[h] = true
+			}
+		}
+		if err := w.unsum(ctx, hours); err != nil {
+			return err
 		}
 		if err := w.seal(ctx, n, changed); err != nil {
 			return err

@@ -39,6 +39,13 @@ type Options struct {
 	// QueueWait is how long Append waits for room before it reports
 	// fault.Unavailable; default 5 s.
 	QueueWait time.Duration
+	// SumAfter is how long an hour must be over and unchanged before its sums are
+	// kept; default 1 minute. SumEvery is how often the writer looks for such
+	// hours; default 1 s.
+	SumAfter, SumEvery time.Duration
+	// SumFactor is how many events there must be to a sum at least for an hour's
+	// sums to be kept; default 2.
+	SumFactor int64
 	// MaxReaders is how many questions run at once; others wait. Default 8.
 	MaxReaders int
 }
@@ -137,6 +144,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueueWait == 0 {
 		o.QueueWait = 5 * time.Second
+	}
+	if o.SumAfter == 0 {
+		o.SumAfter = settled
+	}
+	if o.SumFactor == 0 {
+		o.SumFactor = 2
+	}
+	if o.SumEvery == 0 {
+		o.SumEvery = time.Second
 	}
 	if o.MaxReaders == 0 {
 		o.MaxReaders = 8

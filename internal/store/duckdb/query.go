@@ -16,19 +16,26 @@ import (
 // Query implements store.Ledger.
 func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
 	var t analytics.Table
-	err := e.read(ctx, func(db *sql.DB, at position) (err error) {
+	err := e.read(ctx, func(db *sql.DB, at position) error {
 		q.AsOf = at.bound(q.AsOf)
+		// One transaction: which hours are summed up, the sums and the events are
+		// of one moment.
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
 		if wide(q) {
-			t, err = rankThenMeasure(ctx, db, q)
+			t, err = rankThenMeasure(ctx, tx, q)
 		} else {
-			t, err = run(ctx, db, q)
+			t, err = run(ctx, tx, q)
 		}
 		if err == nil && q.Offset > 0 && len(t.Rows) == 0 {
 			// The sums come beside the rows; behind the last row they are asked for.
 			first := q
 			first.Offset, first.Limit, first.Measures = 0, 1, 0
 			var whole analytics.Table
-			whole, err = run(ctx, db, first)
+			whole, err = run(ctx, tx, first)
 			t.Cost, t.Calls = whole.Cost, whole.Calls
 		}
 		t.AsOf, t.Revision = q.AsOf, at.revision
@@ -55,7 +62,7 @@ func wide(q analytics.Query) bool {
 
 // rankThenMeasure ranks by cost alone and then measures the groups that are
 // shown. Both look at the same commits.
-func rankThenMeasure(ctx context.Context, db *sql.DB, q analytics.Query) (analytics.Table, error) {
+func rankThenMeasure(ctx context.Context, db querier, q analytics.Query) (analytics.Table, error) {
 	ranking := q
 	ranking.Measures = 0
 	t, err := run(ctx, db, ranking)
@@ -106,9 +113,13 @@ func key(names []string) string {
 }
 
 // run compiles and runs one SELECT; q.AsOf is set.
-func run(ctx context.Context, db *sql.DB, q analytics.Query) (analytics.Table, error) {
+func run(ctx context.Context, db querier, q analytics.Query) (analytics.Table, error) {
 	var t analytics.Table
-	a, err := compile(q, q.AsOf)
+	kept, err := findSums(ctx, db, q)
+	if err != nil {
+		return t, err
+	}
+	a, err := compile(q, kept)
 	if err != nil {
 		return t, err
 	}

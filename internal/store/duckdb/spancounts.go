@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // spanCounts is how many events the ledger has in each span of time. The writer
@@ -57,6 +58,28 @@ func (c *spanCounts) back(from int64, want int) (lowest int64, older bool) {
 		}
 	}
 	return lowest, false
+}
+
+// hourCount is how many events an hour has.
+type hourCount struct {
+	hour   int64
+	events int
+}
+
+// hours lists the hours that have events, oldest first.
+func (c *spanCounts) hours() []hourCount {
+	const perHour = int64(time.Hour / span)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]hourCount, 0, len(c.keys)/int(perHour)+1)
+	for _, k := range c.keys {
+		h := k / perHour
+		if n := len(out); n == 0 || out[n-1].hour != h {
+			out = append(out, hourCount{hour: h})
+		}
+		out[len(out)-1].events += c.n[k]
+	}
+	return out
 }
 
 // load counts anew from the ledger: about 0.1 s for 10 million events.

@@ -106,10 +106,14 @@ type writer struct {
 	events  *duck.Appender
 	commits *duck.Appender
 	args    []driver.Value
+	sums    summer
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
 	w := &writer{e: e, known: newKnown(e.opts.IdentityMemory, &e.counts)}
+	if err := w.sums.load(ctx, e.db); err != nil {
+		return nil, err
+	}
 	return w, w.connect(ctx)
 }
 
@@ -153,6 +157,8 @@ func (w *writer) run() {
 	defer close(w.e.stopped)
 	ctx := context.Background() // a commit, once begun, is finished
 	var jobs []*appendJob
+	idle := time.NewTicker(w.e.opts.SumEvery)
+	defer idle.Stop()
 	for {
 		select {
 		case j := <-w.e.appends:
@@ -160,6 +166,8 @@ func (w *writer) run() {
 			w.commit(ctx, jobs)
 		case t := <-w.e.tasks:
 			t.done <- w.task(ctx, t)
+		case <-idle.C:
+			w.sumIdle(ctx)
 		case <-w.e.stop:
 			for {
 				select {
@@ -269,6 +277,9 @@ func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
 	if err := w.events.Flush(); err != nil {
 		return fmt.Errorf("flush events: %w", err)
 	}
+	if err := w.unsum(ctx, hoursOf(recs)); err != nil {
+		return err
+	}
 	return w.seal(ctx, n, len(recs))
 }
 
@@ -321,6 +332,26 @@ func (w *writer) task(ctx context.Context, t *task) error {
 	return err
 }
 
+// sumIdle sums up settled hours until somebody wants to append.
+func (w *writer) sumIdle(ctx context.Context) {
+	for len(w.e.appends) == 0 && len(w.e.tasks) == 0 && w.ready(ctx) == nil {
+		more, err := w.sumUp(ctx)
+		if err != nil {
+			w.e.log.Warn("hours could not be summed up; questions read the events", "err", err)
+			w.reset(ctx, err)
+			return
+		}
+		if !more {
+			return
+		}
+		select {
+		case <-w.e.stop:
+			return
+		default:
+		}
+	}
+}
+
 // ready makes sure there is a connection, opening the ledger anew after a
 // failure that closed it.
 func (w *writer) ready(ctx context.Context) error {
@@ -333,6 +364,9 @@ func (w *writer) ready(ctx context.Context) error {
 			return errDown
 		}
 		w.e.log.Info("the ledger is open again")
+	}
+	if err := w.sums.load(ctx, w.e.db); err != nil {
+		return errors.Join(errDown, err)
 	}
 	if err := w.connect(ctx); err != nil {
 		return errors.Join(errDown, err)
