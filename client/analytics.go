@@ -178,15 +178,17 @@ func (r *PromptsRequest) Values() url.Values {
 // PromptFinding is one call whose input lies far above the median of its feature
 // and model.
 type PromptFinding struct {
-	EventID           string   `json:"eventId"`
-	Feature           string   `json:"feature"`
-	Model             string   `json:"model"`
-	InputTokens       int64    `json:"inputTokens"`
-	MedianInputTokens int64    `json:"medianInputTokens"`
-	BloatRatio        float64  `json:"bloatRatio"`
-	RedundancyScore   float64  `json:"redundancyScore"`
-	WastedCost        USD      `json:"wastedCost"`
-	Suggestions       []string `json:"suggestions"`
+	EventID           string  `json:"eventId"`
+	Feature           string  `json:"feature"`
+	Model             string  `json:"model"`
+	InputTokens       int64   `json:"inputTokens"`
+	MedianInputTokens int64   `json:"medianInputTokens"`
+	BloatRatio        float64 `json:"bloatRatio"`
+	RedundancyScore   float64 `json:"redundancyScore"`
+	WastedCost        USD     `json:"wastedCost"`
+	// Suggestions are sentences; the first says what was found, further ones what to
+	// do about it.
+	Suggestions []string `json:"suggestions"`
 }
 
 // Prompts asks for the most wasteful calls.

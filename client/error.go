@@ -20,6 +20,9 @@ type Error struct {
 	// Details lists broken rules by field. Fields of events sent with Send are
 	// "events[N].…" with N an index into the caller's slice.
 	Details map[string][]string
+	// Foreign says that the answer has not the form of costprof's errors: it comes
+	// from a proxy in between, or from another program.
+	Foreign bool
 	// RequestID finds the request in the server's log.
 	RequestID string
 	// RetryAfter is when the server suggests trying again; 0 when it does not.
@@ -79,11 +82,11 @@ func parseError(status int, header http.Header, body []byte, now time.Time) *Err
 	// A proxy in between answers with a page of its own, and details may take
 	// another shape than rules by field; neither may hide the status.
 	if err := json.Unmarshal(body, &wire); err != nil && wire.Error == "" {
-		e.Message = fmt.Sprintf("the server answered %d %s", status, http.StatusText(status))
-		return e
+		wire.Details = nil
 	}
 	e.Message = wire.Error
 	if e.Message == "" {
+		e.Foreign = true
 		e.Message = fmt.Sprintf("the server answered %d %s", status, http.StatusText(status))
 	}
 	if wire.RequestID != "" {

@@ -3,11 +3,14 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -36,8 +39,23 @@ func (s *session) writeValue(v any) error {
 	return s.writeJSON(b)
 }
 
+// answered is the form of the server's answers, for what the client has read.
+type answered[T any] struct {
+	Data T `json:"data"`
+}
+
 // writeFile replaces a file as a whole: a reader never sees half of it.
 func writeFile(path string, content []byte) (err error) {
+	defer func() {
+		// The temporary file's name would tell nobody anything.
+		var bad *fs.PathError
+		if errors.As(err, &bad) {
+			err = bad.Err
+		}
+		if err != nil {
+			err = fmt.Errorf("writing %s: %w", path, err)
+		}
+	}()
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -71,7 +89,7 @@ func heading(w io.Writer, term terminal, m client.Meta) {
 		if text != "" {
 			text += "   "
 		}
-		text += term.style(dim, fmt.Sprintf("%s to %s %s", clock(m.From), clock(m.To), printable(m.TZ)))
+		text += term.style(dim, window(m.From, m.To)+" "+printable(m.TZ))
 	}
 	if text != "" {
 		fmt.Fprintln(w, text)
@@ -79,14 +97,50 @@ func heading(w io.Writer, term terminal, m client.Meta) {
 }
 
 // clock shows an instant in its own offset, without the parts that are zero.
-func clock(t time.Time) string {
-	switch {
-	case t.Nanosecond() != 0 || t.Second() != 0:
-		return t.Format("2006-01-02 15:04:05")
-	case t.Hour() != 0 || t.Minute() != 0:
-		return t.Format("2006-01-02 15:04")
+func clock(t time.Time) string { return t.Format(clockLayout(t)) }
+
+// clockLayout is the shortest layout that shows all of the times.
+func clockLayout(times ...time.Time) string {
+	layout := time.DateOnly
+	for _, t := range times {
+		switch {
+		case t.Nanosecond() != 0 || t.Second() != 0:
+			return time.DateTime
+		case t.Hour() != 0 || t.Minute() != 0:
+			layout = "2006-01-02 15:04"
+		}
 	}
-	return t.Format("2006-01-02")
+	return layout
+}
+
+// clocks shows times that stand below each other: alike, and with their offsets
+// when an hour happens twice.
+func clocks(times []time.Time) []string {
+	layout := clockLayout(times...)
+	out := make([]string, len(times))
+	for i, t := range times {
+		out[i] = t.Format(layout)
+		if i > 0 && out[i] == out[i-1] && !strings.HasSuffix(layout, "-07:00") {
+			layout += " -07:00"
+			for j := range times[:i+1] {
+				out[j] = times[j].Format(layout)
+			}
+		}
+	}
+	return out
+}
+
+// window shows from when to when, with the last day included when it is days, as
+// --to takes it.
+func window(from, to time.Time) string {
+	layout := clockLayout(from, to)
+	if layout == time.DateOnly {
+		to = to.AddDate(0, 0, -1)
+		if to.Format(layout) == from.Format(layout) {
+			return from.Format(layout)
+		}
+	}
+	return from.Format(layout) + " to " + to.Format(layout)
 }
 
 // hint says what makes a total less than the truth.

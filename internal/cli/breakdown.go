@@ -21,6 +21,7 @@ Examples:
 
   costprof breakdown model --last 7d
   costprof breakdown feature model --from 2026-11-01 --tz Europe/Berlin
+  costprof breakdown user --status error
   costprof breakdown tag:team --department research --json`
 }
 
@@ -29,12 +30,15 @@ func (b *breakdownCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	by := b.By
+	by := dimensions(b.By)
 	switch {
 	case len(by) == 0:
 		by = []string{"feature"}
 	case len(by) > 2:
 		return usagef("a breakdown goes by at most two dimensions; for more levels use `costprof flame --levels`")
+	}
+	if err := between("-n", b.Limit, 1, 1000); err != nil {
+		return err
 	}
 	c, err := s.connect()
 	if err != nil {
@@ -50,7 +54,7 @@ func (b *breakdownCmd) Run(s *session) error {
 	}
 	heading(s.out, s.term, page.Meta)
 	if len(page.Items) == 0 {
-		s.note("No calls match.")
+		s.note("%s", b.nothing())
 		return nil
 	}
 	breakdownTable(by, page.Items).write(s.out, s.term)
@@ -65,6 +69,23 @@ func (b *breakdownCmd) Run(s *session) error {
 	return nil
 }
 
+// dimensions takes feature,model as it takes feature model. The name of a tag
+// may hold a comma, so it is the last.
+func dimensions(words []string) []string {
+	var out []string
+	for _, word := range words {
+		for !strings.HasPrefix(word, "tag:") {
+			first, rest, more := strings.Cut(word, ",")
+			if !more {
+				break
+			}
+			out, word = append(out, first), rest
+		}
+		out = append(out, word)
+	}
+	return out
+}
+
 func breakdownTable(by []string, rows []client.BreakdownRow) *table {
 	t := &table{}
 	for _, d := range by {
@@ -73,15 +94,15 @@ func breakdownTable(by []string, rows []client.BreakdownRow) *table {
 	t.columns = append(t.columns,
 		column{title: "COST", right: true},
 		column{title: "SHARE", right: true, drop: 1},
-		column{title: "", drop: 9},
+		column{title: "", drop: 10},
 		column{title: "CALLS", right: true, drop: 2},
-		column{title: "ERRORS", right: true, drop: 6},
+		column{title: "ERRORS", right: true, drop: 7},
 		column{title: "INPUT", right: true, drop: 3},
-		column{title: "OUTPUT", right: true, drop: 3},
-		column{title: "CACHED", right: true, drop: 5},
-		column{title: "SAVED", right: true, drop: 7},
-		column{title: "AVG", right: true, drop: 4},
-		column{title: "P95", right: true, drop: 8},
+		column{title: "OUTPUT", right: true, drop: 4},
+		column{title: "CACHED", right: true, drop: 6},
+		column{title: "SAVED", right: true, drop: 8},
+		column{title: "AVG", right: true, drop: 5},
+		column{title: "P95", right: true, drop: 9},
 	)
 	for _, r := range rows {
 		names := r.Names

@@ -6,6 +6,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,11 @@ const (
 	exitInterrupted = 130 // as a shell reports SIGINT
 )
 
+// defaultServer is where serve listens when nothing is set.
+const defaultServer = "http://127.0.0.1:3100"
+
 type root struct {
-	Server string `env:"COSTPROF_URL" default:"http://127.0.0.1:3100" placeholder:"URL" help:"Address of the server (default http://127.0.0.1:3100)."`
+	Server string `env:"COSTPROF_URL" default:"http://127.0.0.1:3100" placeholder:"URL" help:"Address of the server."`
 	Key    string `env:"COSTPROF_KEY" placeholder:"KEY" help:"API key to show to the server."`
 	JSON   bool   `name:"json" help:"Write JSON for programs: exact amounts, the server's own field names."`
 
@@ -97,6 +101,8 @@ func (s *session) run(args []string, exit func(int)) int {
 		kong.Description(description),
 		kong.Exit(exit),
 		kong.Writers(s.out, s.stdio.Err),
+		kong.Help(printHelp),
+		kong.ValueFormatter(describeValue),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ShortUsageOnError(),
 		kong.Bind(s),
@@ -105,8 +111,11 @@ func (s *session) run(args []string, exit func(int)) int {
 		fmt.Fprintf(s.stdio.Err, "costprof: %v\n", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(args[1:len(args):len(args)], "--help")
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
@@ -136,15 +145,18 @@ func (s *session) connect(options ...client.Option) (*client.Client, error) {
 		client.WithUserAgent("costprof-cli/" + buildVersion()),
 		client.WithRetry(client.NoRetry()),
 	}, options...)
-	c, err := client.New(s.root.Server, options...)
+	// An empty variable is one that is not set, as compose files write it.
+	c, err := client.New(cmp.Or(s.root.Server, defaultServer), options...)
 	if err != nil {
 		return nil, usageError{strings.TrimPrefix(err.Error(), "client: ")}
 	}
 	return c, nil
 }
 
-// note writes a line for the person, not part of the answer.
+// note writes a line for the person, not part of the answer. What was written
+// before it comes first.
 func (s *session) note(format string, args ...any) {
+	_ = s.out.Flush() // a failure is reported at the end
 	fmt.Fprintf(s.stdio.Err, format+"\n", args...)
 }
 
@@ -176,20 +188,22 @@ func (s *session) report(err error) int {
 		say("interrupted")
 		return exitInterrupted
 	case errors.As(err, &parse):
-		say(parse.Error())
-		name := "costprof"
-		if parse.Context != nil && parse.Context.Selected() != nil {
-			name = parse.Context.Selected().FullPath()
+		text, command := misparsed(parse)
+		say(text)
+		if command != "" {
+			s.note("Run %q for usage.", command+" --help")
 		}
-		s.note("Run %q for usage.", name+" --help")
 		return exitUsage
 	case errors.As(err, &usage):
 		say(usage.Error())
 		return exitUsage
 	case errors.As(err, &gone):
 		say(unreachable(gone))
+	case errors.As(err, &answer) && answer.Status == http.StatusBadRequest && len(answer.Details) > 0:
+		say(argumentRules(answer.Details))
+		return exitUsage
 	case errors.As(err, &answer):
-		say(refused(answer))
+		say(refused(answer, s.root.Server))
 	default:
 		say(strings.TrimPrefix(err.Error(), "client: "))
 	}
@@ -204,8 +218,11 @@ func unreachable(e *client.Unreachable) string {
 	return fmt.Sprintf("no answer from %s: %v; is `costprof serve` running there?", e.URL, e.Err)
 }
 
-func refused(e *client.Error) string {
+func refused(e *client.Error, server string) string {
 	text := e.Error()
+	if e.Foreign {
+		text += fmt.Sprintf("; is %s the address of a costprof server?", server)
+	}
 	switch e.Status {
 	case http.StatusUnauthorized:
 		text += "; give a key with --key or COSTPROF_KEY"

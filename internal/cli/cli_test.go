@@ -65,6 +65,17 @@ func TestUsageErrors(t *testing.T) {
 		{"breakdown", "--last", "9999999999w"},
 		{"breakdown", "--last", "7d", "--from", "2026-01-01"},
 		{"breakdown", "--tag", "team"},
+		{"breakdown", "feature,model,user"},
+		{"breakdown", "-n", "0"},
+		{"breakdown", "-n", "1001"},
+		{"breakdown", "--from", "yesterday"},
+		{"series", "--to", "2026-02-30"},
+		{"series", "--series", "0"},
+		{"flame", "--max-nodes", "0"},
+		{"prompts", "-n", "0"},
+		{"prices", "list", "-n", "0"},
+		{"prices", "unpriced", "-n", "0"},
+		{"demo", "--until", "2999-01-01"},
 		{"top", "--interval", "1ms"},
 		{"flame", "--min", "101"},
 		{"demo", "--days", "0"},
@@ -228,9 +239,9 @@ func TestFlameSumsUpSmallBranches(t *testing.T) {
 	got := run(t, "--server", server, "flame", "--min", "1")
 	const want = "" +
 		"NAME                COST   SHARE  CALLS  TOKENS\n" +
-		"Project         $10.0000  100.0%      6       0  ██████████████████████████████\n" +
-		"├─ a             $9.9900   99.9%      1       0  ██████████████████████████████\n" +
-		"│  └─ m          $9.9900   99.9%      1       0  ██████████████████████████████\n" +
+		"all calls       $10.0000  100.0%      6       0  ████████████████████\n" +
+		"├─ a             $9.9900   99.9%      1       0  ████████████████████\n" +
+		"│  └─ m          $9.9900   99.9%      1       0  ████████████████████\n" +
 		"└─ (2 smaller)   $0.0100    0.1%      5       0  ▏\n"
 	if got.out != want {
 		t.Errorf("got\n%swant\n%s", got.out, want)

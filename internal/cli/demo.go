@@ -43,6 +43,9 @@ func (d *demoCmd) Run(s *session) error {
 		if err != nil {
 			return usagef("--until %q must be a date such as 2026-11-01", d.Until)
 		}
+		if t.After(until.Add(24 * time.Hour)) {
+			return usagef("--until must not be later than tomorrow: calls of the future are refused")
+		}
 		until = t
 	}
 	params := demo.Params{Seed: d.Seed, Days: d.Days, Events: d.Events, Until: until, Project: d.Project}
@@ -71,7 +74,7 @@ func (d *demoCmd) Run(s *session) error {
 	if !d.Live {
 		return nil
 	}
-	return d.live(s, c, params)
+	return d.live(s, c, params, progress)
 }
 
 func (d *demoCmd) fill(s *session, c *client.Client, traffic *demo.Traffic, progress *progress) (tally, error) {
@@ -108,8 +111,12 @@ func (d *demoCmd) tell(s *session, planted demo.Planted, done *tally) error {
 		return s.writeValue(map[string]any{"accepted": done.New, "duplicates": done.Duplicates, "planted": planted})
 	}
 	w := s.out
-	fmt.Fprintf(w, "%s events, %s to %s UTC, project %s: %s new, %s already there.\n", count(int64(done.rows())),
-		planted.From.Format(time.DateOnly), planted.Until.Format(time.DateOnly), name(planted.Project), count(int64(done.New)), count(int64(done.Duplicates)))
+	fmt.Fprintf(w, "%s events, %s UTC, project %s: %s new, %s already there.\n", count(int64(done.rows())),
+		window(planted.From, planted.Until), name(planted.Project), count(int64(done.New)), count(int64(done.Duplicates)))
+	if planted.Aggregates > 0 {
+		fmt.Fprintf(w, "%s of them are model calls; %s only sum up the calls below them and are not counted.\n",
+			count(int64(planted.Events-planted.Aggregates)), count(int64(planted.Aggregates)))
+	}
 	fmt.Fprintf(w, `
 Hidden in them, to be found:
   %s costs more since %s: its prompt grew from %s to %s tokens
@@ -118,23 +125,27 @@ Hidden in them, to be found:
   %s sends up to fifty times the usual input now and then
   %s uses a model of its own, %s, that has no price
   %s comes with the amount that its provider charged
-
-Try:
-  costprof top --last 30d --project %s
-  costprof series --by feature --project %s
-  costprof flame --levels department,feature,model --project %s
-  costprof prompts --project %s
-  costprof prices unpriced
 `,
 		planted.Jump.Feature, planted.Jump.Since.Format(time.DateOnly), count(planted.Jump.Before), count(planted.Jump.After),
 		planted.Spike.Feature, planted.Spike.Factor, planted.Spike.Day.Format(time.DateOnly),
-		planted.Cache.Feature, planted.Bloat.Feature, planted.Unpriced.Feature, planted.Unpriced.Model, planted.Billed.Feature,
-		shellWord(planted.Project), shellWord(planted.Project), shellWord(planted.Project), shellWord(planted.Project))
+		planted.Cache.Feature, planted.Bloat.Feature, planted.Unpriced.Feature, planted.Unpriced.Model, planted.Billed.Feature)
+	fmt.Fprintln(w, "\nTry:")
+	which := d.which(planted)
+	for _, command := range []string{"top", "series --by feature", "flame --levels department,feature,model", "prompts"} {
+		fmt.Fprintf(w, "  costprof %s %s\n", command, which)
+	}
+	fmt.Fprintln(w, "  costprof prices unpriced")
 	return s.out.Flush()
 }
 
+// which are the flags that choose what was made, and nothing older or newer.
+func (d *demoCmd) which(planted demo.Planted) string {
+	return fmt.Sprintf("--from %s --to %s --project %s", planted.From.Format(time.DateOnly),
+		planted.Until.AddDate(0, 0, -1).Format(time.DateOnly), shellWord(planted.Project))
+}
+
 // live sends what happens now until the command is stopped.
-func (d *demoCmd) live(s *session, c *client.Client, params demo.Params) error {
+func (d *demoCmd) live(s *session, c *client.Client, params demo.Params, progress *progress) error {
 	s.note("Sending %g events a second; Ctrl-C stops.", d.Rate)
 	traffic := demo.NewLive(params, rand.Uint64())
 	const beat = 200 * time.Millisecond
@@ -144,6 +155,7 @@ func (d *demoCmd) live(s *session, c *client.Client, params demo.Params) error {
 	for {
 		select {
 		case <-s.ctx.Done():
+			progress.clear()
 			s.note("Stopped; %s live events were stored.", count(int64(sent)))
 			return nil
 		case now := <-tick.C:
@@ -159,6 +171,7 @@ func (d *demoCmd) live(s *session, c *client.Client, params demo.Params) error {
 			}
 			result, err := c.Send(s.ctx, events)
 			sent += result.Accepted
+			progress.show("live", 0, 0, func() int { return sent })
 			if err != nil && s.ctx.Err() == nil {
 				return err
 			}

@@ -18,13 +18,14 @@ type eventsCmd struct {
 }
 
 func (*eventsCmd) Help() string {
-	return `Newest first. With --json a list is one event a line, in the form that "costprof import" reads.
+	return `Newest first. With --json a list is one event a line, in the form that "costprof import" reads, and has the
+ids that a narrow window leaves out.
 
 Examples:
 
   costprof events --feature support-chat --status error --last 24h
   costprof events --from 2026-11-01 -n 0 --json > november.ndjson
-  costprof events 7f83b1657ff1fc53b92dc18148a1d65d`
+  costprof events "$(costprof events -n 1 --json | jq -r .id)"`
 }
 
 // pageSize is how many events one request of a long list brings.
@@ -123,7 +124,7 @@ func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsReq
 	}
 	switch {
 	case shown == 0:
-		s.note("No calls match.")
+		s.note("%s", e.nothing())
 	case len(page.rows) > 0:
 		page.write(s.out, s.term)
 	}
@@ -136,8 +137,8 @@ func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsReq
 func newEventTable() *table {
 	return &table{columns: []column{
 		{title: "TIME (UTC)"}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
-		{title: "INPUT", right: true}, {title: "OUTPUT", right: true}, {title: "COST", right: true},
-		{title: "SOURCE", drop: 2}, {title: "LATENCY", right: true, drop: 3}, {title: "STATUS", drop: 1}, {title: "ID", drop: 4},
+		{title: "INPUT", right: true, drop: 1}, {title: "OUTPUT", right: true, drop: 2}, {title: "COST", right: true},
+		{title: "SOURCE", drop: 4}, {title: "LATENCY", right: true, drop: 5}, {title: "STATUS", drop: 3}, {title: "ID", drop: 6},
 	}}
 }
 

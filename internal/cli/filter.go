@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,10 +12,10 @@ import (
 // filterFlags are the common filters. Lists are not split at commas: names may
 // hold them.
 type filterFlags struct {
-	From string `group:"Which calls" placeholder:"TIME" help:"Start: a date (2026-11-01) or an instant (2026-11-01T09:00:00Z)."`
+	From string `group:"Which calls" placeholder:"TIME" help:"Start: a date (2026-11-01) or an instant (2026-11-01T09:00:00Z). Without --from, --to and --last: the last 30 days, for top the last 24 hours."`
 	To   string `group:"Which calls" placeholder:"TIME" help:"End: a date, that day included, or an instant, not included."`
 	Last string `group:"Which calls" placeholder:"SPAN" help:"Instead of --from and --to: the last 90m, 24h, 7d or 4w."`
-	TZ   string `group:"Which calls" name:"tz" placeholder:"ZONE" help:"Time zone of dates, for example Europe/Berlin (default UTC)."`
+	TZ   string `group:"Which calls" name:"tz" placeholder:"ZONE" help:"Time zone of dates, times and buckets, for example Europe/Berlin (default UTC)."`
 
 	Feature     []string `group:"Which calls" sep:"none" placeholder:"NAME" help:"Only this feature. Repeat it, and the next ones, for any of several; an empty value is for calls without one."`
 	Model       []string `group:"Which calls" sep:"none" placeholder:"NAME" help:"Only this model."`
@@ -34,6 +35,11 @@ func (f *filterFlags) filter(now time.Time) (client.Filter, error) {
 		From: f.From, To: f.To, TZ: f.TZ, Status: f.Status,
 		Feature: f.Feature, Model: f.Model, Provider: f.Provider, User: f.User, Department: f.Department,
 		Project: f.Project, Environment: f.Environment, Session: f.Session,
+	}
+	for _, bound := range [][2]string{{"--from", f.From}, {"--to", f.To}} {
+		if _, err := parseInstant(bound[0], bound[1]); err != nil {
+			return out, err
+		}
 	}
 	if f.Last != "" {
 		if f.From != "" || f.To != "" {
@@ -57,6 +63,21 @@ func (f *filterFlags) filter(now time.Time) (client.Filter, error) {
 		out.Tags[name] = append(out.Tags[name], value)
 	}
 	return out, nil
+}
+
+// narrow says that more than time chooses the calls.
+func (f *filterFlags) narrow() bool {
+	return f.Status != "" || len(f.Tag) > 0 || slices.ContainsFunc(
+		[][]string{f.Feature, f.Model, f.Provider, f.User, f.Department, f.Project, f.Environment, f.Session},
+		func(names []string) bool { return len(names) > 0 })
+}
+
+// nothing says that no call was found, and what to do about it.
+func (f *filterFlags) nothing() string {
+	if f.narrow() {
+		return "No calls match. Fewer filters or a longer time (--last 90d, --from) may find some."
+	}
+	return "No calls in this time. --last 90d or --from looks further back; `costprof demo` or `costprof import` fills an empty ledger."
 }
 
 // parseSpan reads a whole number of minutes, hours, days (of 24 hours) or weeks.

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -31,6 +32,9 @@ func (f *flameCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := between("--max-nodes", f.MaxNodes, 1, math.MaxInt32); err != nil {
+		return err
+	}
 	if f.Min < 0 || f.Min > 100 {
 		return usagef("--min must be between 0 and 100")
 	}
@@ -51,7 +55,7 @@ func (f *flameCmd) Run(s *session) error {
 	}
 	heading(s.out, s.term, meta)
 	if len(tree.Children) == 0 {
-		s.note("No calls match.")
+		s.note("%s", f.nothing())
 		return nil
 	}
 	drawTree(s, tree, f.Min/100)
@@ -82,18 +86,19 @@ func (f *flameCmd) write(s *session, c *client.Client, request client.Flamegraph
 
 func drawTree(s *session, tree client.Node, least float64) {
 	t := &table{columns: []column{
-		{title: "NAME", shrink: true},
+		{title: "NAME", shrink: true, least: 30},
 		{title: "COST", right: true},
 		{title: "SHARE", right: true, drop: 1},
-		{title: "CALLS", right: true, drop: 2},
-		{title: "TOKENS", right: true, drop: 3},
-		{title: "", drop: 4},
+		{title: "CALLS", right: true, drop: 3},
+		{title: "TOKENS", right: true, drop: 4},
+		{title: "", drop: 2},
 	}}
 	row := func(label string, n *client.Node) {
 		share := part(n.Value, tree.Value)
-		t.add(label, money(n.Value), percent(share), count(n.Calls), count(n.Tokens), bar(share, 30))
+		t.add(label, money(n.Value), percent(share), count(n.Calls), count(n.Tokens), bar(share, 20))
 	}
-	row(name(tree.Name), &tree)
+	// The root has a fixed name, which would read as one of the projects.
+	row("all calls", &tree)
 	var walk func(n *client.Node, indent string)
 	walk = func(n *client.Node, indent string) {
 		shown, small := n.Children, client.Node{}

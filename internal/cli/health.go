@@ -9,7 +9,12 @@ import (
 type healthCmd struct{}
 
 func (*healthCmd) Help() string {
-	return `Exit code 0 while the server can store and answer (also when degraded), 1 otherwise.`
+	return `Exit code 0 while the server can store and answer (also when degraded), 1 otherwise.
+
+Examples:
+
+  costprof health
+  costprof health --server http://costs.internal:3100 || echo "costprof is down"`
 }
 
 func (*healthCmd) Run(s *session) error {

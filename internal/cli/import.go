@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -125,11 +126,11 @@ func (cmd *importCmd) Run(s *session) error {
 	if sendErr != nil {
 		err = sendErr
 	}
-	return cmd.tell(s, &done, l.failed, err)
+	return cmd.tell(s, &done, l, err)
 }
 
 // tell says what became of the rows; cause is what ended the import early.
-func (cmd *importCmd) tell(s *session, done *tally, failed int, cause error) error {
+func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error {
 	for _, r := range done.rejects {
 		s.note("%s:%d: %s", printable(cmd.Files[r.file]), r.line, printable(r.reason))
 	}
@@ -151,7 +152,7 @@ func (cmd *importCmd) tell(s *session, done *tally, failed int, cause error) err
 		}
 		if err := s.writeValue(map[string]any{
 			"rows": done.rows(), "accepted": done.New, "duplicates": done.Duplicates, "conflicts": done.Conflicts,
-			"rejected": done.Rejected, "rejections": list, "complete": cause == nil && failed == 0,
+			"rejected": done.Rejected, "rejections": list, "complete": cause == nil && l.failed == 0,
 		}); err != nil {
 			return err
 		}
@@ -169,7 +170,11 @@ func (cmd *importCmd) tell(s *session, done *tally, failed int, cause error) err
 	case cause != nil:
 		s.note("The import is not complete. Run the same command again to go on: what is stored is recognised and not counted twice.")
 		return cause
-	case done.Rejected > 0 || failed > 0:
+	}
+	if done.New > 0 && l.old(time.Now()) {
+		s.note("These calls are older than the 30 days that questions are about by default; try: costprof breakdown --from %s --to %s", l.first, l.last)
+	}
+	if done.Rejected > 0 || l.failed > 0 {
 		return errSilent
 	}
 	return nil
@@ -183,6 +188,29 @@ type load struct {
 	progress *progress
 	// failed counts files that could not be read to their end.
 	failed int
+	// first and last are the UTC days of the earliest and the latest row.
+	first, last string
+}
+
+// seen notes the day of a row. The reader writes timestamps in one form, before
+// anything that could hold a member of that name.
+func (l *load) seen(event []byte) {
+	_, text, ok := bytes.Cut(event, []byte(`"timestamp":"`))
+	if !ok || len(text) < len(time.DateOnly) {
+		return
+	}
+	day := text[:len(time.DateOnly)]
+	if l.first == "" || string(day) < l.first {
+		l.first = string(day)
+	}
+	if string(day) > l.last {
+		l.last = string(day)
+	}
+}
+
+// old says that a question without a time would not be about the rows.
+func (l *load) old(now time.Time) bool {
+	return l.last != "" && l.last < now.UTC().AddDate(0, 0, -30).Format(time.DateOnly)
 }
 
 // file sends one file's rows. Its error ends the import; a file that cannot be
@@ -221,6 +249,7 @@ func (l *load) read(index int, path string) error {
 		case err != nil:
 			return &sourceError{err}
 		default:
+			l.seen(event.JSON)
 			if err := l.pump.add(l.s.ctx, row{event: event.JSON, file: index, line: event.Line}); err != nil {
 				return err
 			}

@@ -120,18 +120,22 @@ func importArgs(server string, files ...string) []string {
 	return append(append([]string{"--server", server, "import"}, files...), traceFlags...)
 }
 
+// oldTrace is what is said when trace is new: nobody finds it in the last 30 days.
+const oldTrace = "These calls are older than the 30 days that questions are about by default; " +
+	"try: costprof breakdown --from 2023-11-16 --to 2023-11-16\n"
+
 func TestImportIsIdempotent(t *testing.T) {
 	server := newRecogniser(t)
 	// Each row stands there three times: three calls, not one.
 	file := write(t, "code.csv", trace(3000))
-	if got, want := run(t, importArgs(server.URL, file)...), (outcome{out: "3000 rows: 3000 new, 0 already there, 0 rejected\n"}); got != want {
+	if got, want := run(t, importArgs(server.URL, file)...), (outcome{out: "3000 rows: 3000 new, 0 already there, 0 rejected\n", err: oldTrace}); got != want {
 		t.Fatalf("first: %+v", got)
 	}
 	if got, want := run(t, importArgs(server.URL, file)...), (outcome{out: "3000 rows: 0 new, 3000 already there, 0 rejected\n"}); got != want {
 		t.Errorf("again: %+v", got)
 	}
 	grown := write(t, "renamed.csv", trace(3100))
-	if got, want := run(t, importArgs(server.URL, grown)...), (outcome{out: "3100 rows: 100 new, 3000 already there, 0 rejected\n"}); got != want {
+	if got, want := run(t, importArgs(server.URL, grown)...), (outcome{out: "3100 rows: 100 new, 3000 already there, 0 rejected\n", err: oldTrace}); got != want {
 		t.Errorf("grown and renamed: %+v", got)
 	}
 	for _, raw := range server.events {
@@ -154,7 +158,7 @@ func TestImportUnpacks(t *testing.T) {
 	}
 	// The bytes tell how a file is packed, not its name.
 	files := []string{write(t, "a.csv", trace(500)), write(t, "b.bin", gz.String()), write(t, "c", string(encoder.EncodeAll([]byte(trace(500)), nil)))}
-	if got, want := run(t, importArgs(server.URL, files...)...), (outcome{out: "1500 rows: 500 new, 1000 already there, 0 rejected\n"}); got != want {
+	if got, want := run(t, importArgs(server.URL, files...)...), (outcome{out: "1500 rows: 500 new, 1000 already there, 0 rejected\n", err: oldTrace}); got != want {
 		t.Errorf("%+v", got)
 	}
 	got := runWith(t.Context(), bytes.NewReader(gz.Bytes()), importArgs(server.URL, "-")...)
@@ -189,13 +193,13 @@ func TestImportReportsBadRows(t *testing.T) {
 		t.Errorf("code %d, %q", got.code, got.out)
 	}
 	lines := strings.Split(strings.TrimSuffix(got.err, "\n"), "\n")
-	if len(lines) != listed+1 || lines[listed] != "… and 80 more rejected rows." {
+	if len(lines) != listed+2 || lines[listed] != "… and 80 more rejected rows." || !strings.HasSuffix(lines[listed+1], "--from 2026-01-01 --to 2026-01-01") {
 		t.Fatalf("%d lines: %s", len(lines), got.err)
 	}
 	for i, line := range lines[:listed] {
 		// The first twenty of the file, whatever the order of the answers.
 		want := fmt.Sprintf("%s:%d: ", file, 2+i/2*40+i%2)
-		if !strings.HasPrefix(line, want) || len(line) < len(want)+5 {
+		if !strings.HasPrefix(line, want) || len(line) < len(want)+5 || line[len(want)] == ':' {
 			t.Errorf("line %d is %q, want %s…", i, line, want)
 		}
 	}
@@ -310,8 +314,12 @@ func TestDemoTwiceAddsNothing(t *testing.T) {
 	server := newRecogniser(t)
 	args := []string{"--server", server.URL, "demo", "--events", "1200", "--days", "3", "--until", "2026-11-01"}
 	got := run(t, args...)
-	if got.code != 0 || !strings.HasPrefix(got.out, "1,200 events, 2026-10-29 to 2026-11-01 UTC, project demo: 1,200 new, 0 already there.\n") {
+	if got.code != 0 || !strings.HasPrefix(got.out, "1,200 events, 2026-10-29 to 2026-10-31 UTC, project demo: 1,200 new, 0 already there.\n") {
 		t.Errorf("first: %+v", got)
+	}
+	// What it proposes to try must show what it made, whenever that was.
+	if want := "  costprof prompts --from 2026-10-29 --to 2026-10-31 --project demo\n"; !strings.Contains(got.out, want) {
+		t.Errorf("%s\nlacks %s", got.out, want)
 	}
 	got = run(t, append(args, "--json")...)
 	var summary struct{ Accepted, Duplicates int }

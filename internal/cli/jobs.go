@@ -14,6 +14,16 @@ type jobsCmd struct {
 	State string `placeholder:"STATE" help:"Only runs that are running, done or failed."`
 }
 
+func (*jobsCmd) Help() string {
+	return `A price that is set is applied to the calls that had none by a job; it shows what they cost before and after.
+
+Examples:
+
+  costprof jobs
+  costprof jobs --state running
+  costprof jobs --json | jq -r '.data[0].id'`
+}
+
 func (j *jobsCmd) Run(s *session) error {
 	c, err := s.connect()
 	if err != nil {
@@ -42,10 +52,10 @@ func (j *jobsCmd) Run(s *session) error {
 		return err
 	}
 	if len(page.Items) == 0 {
-		s.note("There is no background work.")
+		s.note("No background work has run yet.")
 		return nil
 	}
-	t := &table{columns: []column{{title: "ID"}, {title: "NAME", shrink: true}, {title: "STATE"}, {title: "STARTED (UTC)"}, {title: "TOOK", right: true}}}
+	t := &table{columns: []column{{title: "ID"}, {title: "NAME", shrink: true}, {title: "STATE"}, {title: "STARTED (UTC)", drop: 1}, {title: "TOOK", right: true}}}
 	for _, job := range page.Items {
 		took := ""
 		if job.Finished != nil {

@@ -42,6 +42,9 @@ func (p *pricesListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := between("-n", p.Limit, 1, 1000); err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
@@ -59,7 +62,9 @@ func (p *pricesListCmd) Run(s *session) error {
 		return nil
 	}
 	t := &table{columns: []column{
-		{title: "PROVIDER", shrink: true}, {title: "MODEL", shrink: true}, {title: "FOR", drop: 2}, {title: "FROM", drop: 3}, {title: "TO", drop: 3}, {title: "PRICES", shrink: true},
+		{title: "PROVIDER", shrink: true}, {title: "MODEL", shrink: true},
+		{title: "FOR", shrink: true, least: 12, idle: scopeAll}, {title: "FROM", drop: 3, idle: dayOpen}, {title: "TO", drop: 4, idle: dayOpen},
+		{title: "PRICES", shrink: true, least: 40},
 	}}
 	for _, price := range page.Items {
 		t.add(name(price.Provider), name(price.Model), scope(&price), day(price.EffectiveFrom), day(price.EffectiveTo), priceList(price.Prices))
@@ -70,6 +75,12 @@ func (p *pricesListCmd) Run(s *session) error {
 	}
 	return nil
 }
+
+// What a table says when there is nothing to say.
+const (
+	scopeAll = "all"
+	dayOpen  = "–"
+)
 
 // scope says which calls a price is for, beyond its model.
 func scope(p *client.Price) string {
@@ -87,14 +98,14 @@ func scope(p *client.Price) string {
 		parts = append(parts, printable(fmt.Sprintf("%s%s–%s %s", days, w.Start, w.End, w.Zone)))
 	}
 	if len(parts) == 0 {
-		return "all"
+		return scopeAll
 	}
 	return strings.Join(parts, ", ")
 }
 
 func day(t *time.Time) string {
 	if t == nil || t.IsZero() {
-		return "–"
+		return dayOpen
 	}
 	return clock(t.UTC())
 }
@@ -138,7 +149,19 @@ type pricesUnpricedCmd struct {
 	Cursor string `placeholder:"TEXT" help:"Continue a list, with what --json gave as pagination.nextCursor."`
 }
 
+func (*pricesUnpricedCmd) Help() string {
+	return `Their calls count as 0, or as the caller's estimate, until "costprof prices set" gives them a price.
+
+Examples:
+
+  costprof prices unpriced
+  costprof prices unpriced --json | jq -r '.data[] | [.provider, .model, .calls] | @tsv'`
+}
+
 func (p *pricesUnpricedCmd) Run(s *session) error {
+	if err := between("-n", p.Limit, 1, 1000); err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
@@ -157,10 +180,11 @@ func (p *pricesUnpricedCmd) Run(s *session) error {
 	}
 	t := &table{columns: []column{
 		{title: "PROVIDER", shrink: true}, {title: "MODEL", shrink: true}, {title: "CALLS", right: true},
-		{title: "FIRST SEEN (UTC)", drop: 2}, {title: "LAST SEEN (UTC)", drop: 1},
+		{title: "ESTIMATED", right: true, drop: 3, idle: money("")}, {title: "FIRST SEEN (UTC)", drop: 2}, {title: "LAST SEEN (UTC)", drop: 1},
 	}}
 	for _, m := range page.Items {
-		t.add(name(m.Provider), name(m.Model), count(m.Calls), clock(m.FirstSeen.UTC()), clock(m.LastSeen.UTC()))
+		t.add(name(m.Provider), name(m.Model), count(m.Calls), money(m.EstimatedCost),
+			m.FirstSeen.UTC().Format(time.DateTime), m.LastSeen.UTC().Format(time.DateTime))
 	}
 	t.write(s.out, s.term)
 	s.note("Give one a price: `costprof prices set PROVIDER MODEL input=… output=…`.")

@@ -17,9 +17,13 @@ type pricesExplainCmd struct {
 }
 
 func (*pricesExplainCmd) Help() string {
-	return `Examples:
+	return `Without --provider it explains the price of the provider whose model it most likely is, and names the others
+that list it.
 
-  costprof prices explain gpt-4o --provider openai
+Examples:
+
+  costprof prices explain gpt-4o
+  costprof prices explain gpt-4o --provider azure
   costprof prices explain us.anthropic.claude-sonnet-4-5-20250929-v1:0 --provider aws`
 }
 
@@ -39,6 +43,20 @@ func (p *pricesExplainCmd) Run(s *session) error {
 	e, err := c.ExplainPrice(s.ctx, request)
 	if err != nil {
 		return err
+	}
+	if p.Provider == "" {
+		if len(e.Listed) == 0 {
+			fmt.Fprintf(s.out, "No provider of the price book lists %s; --provider says which names were tried there.\n", name(p.Model))
+			return nil
+		}
+		// The likeliest comes first.
+		request.Provider = e.Listed[0]
+		if others := e.Listed[1:]; len(others) > 0 {
+			s.note("Other providers list it, too: %s; --provider names one.", printable(strings.Join(others, ", ")))
+		}
+		if e, err = c.ExplainPrice(s.ctx, request); err != nil {
+			return err
+		}
 	}
 	s.explain(&e)
 	return nil
@@ -72,16 +90,18 @@ func (s *session) explain(e *client.Explanation) {
 		return
 	}
 	fmt.Fprintln(w, "\nPrices that could apply, in precedence:")
-	t := &table{columns: []column{
-		{title: ""}, {title: "PRICE ID", drop: 2}, {title: "FOR", drop: 1}, {title: "FROM"}, {title: "TO"},
-		{title: "PRICES", shrink: true}, {title: "WHY", shrink: true},
-	}}
 	for _, c := range e.Candidates {
-		mark := ""
+		mark := " "
 		if c.Chosen {
 			mark = "→"
 		}
-		t.add(mark, printable(c.Price.PriceID), scope(&c.Price), day(c.Price.EffectiveFrom), day(c.Price.EffectiveTo), priceList(c.Price.Prices), printable(c.Why))
+		first := mark + " " + printable(c.Price.PriceID)
+		if which := scope(&c.Price); which != scopeAll {
+			first += " for " + which
+		}
+		if c.Price.EffectiveFrom != nil || c.Price.EffectiveTo != nil {
+			first += fmt.Sprintf(", from %s to %s", day(c.Price.EffectiveFrom), day(c.Price.EffectiveTo))
+		}
+		fmt.Fprintf(w, "%s\n    %s\n    %s\n", first, priceList(c.Price.Prices), printable(c.Why))
 	}
-	t.write(w, s.term)
 }

@@ -62,11 +62,14 @@ func (p *pricesQuoteCmd) Run(s *session) error {
 		return err
 	}
 	if s.root.JSON {
-		return s.writeValue(quote)
+		return s.writeValue(answered[client.Quote]{quote})
 	}
 	if quote.CostSource == "unpriced" {
 		fmt.Fprintf(s.out, "%s has no price. `costprof prices explain %s` says what was tried, `costprof prices set` gives it one.\n", name(p.Model), printable(p.Model))
 		return nil
+	}
+	if len(quote.Lines) == 0 {
+		s.note("Nothing was counted: say what the call uses with --input, --output, …")
 	}
 	s.priceLines(quote.Lines, quote.Cost)
 	fmt.Fprintln(s.out, s.term.style(dim, fmt.Sprintf("%s, price %s", name(quote.Model), printable(quote.PriceID))))

@@ -71,10 +71,11 @@ func (p *pricesSetCmd) Run(s *session) error {
 		}
 	}
 	if s.root.JSON {
-		return s.writeValue(struct {
+		type done struct {
 			client.PutResult
 			Job *client.Job `json:"job,omitzero"`
-		}{result, job})
+		}
+		return s.writeValue(answered[done]{done{result, job}})
 	}
 	fmt.Fprintf(s.out, "%s %s: %s from %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), day(result.EffectiveFrom))
 	switch {
@@ -84,7 +85,7 @@ func (p *pricesSetCmd) Run(s *session) error {
 			return fmt.Errorf("reading the result of job %s: %w", job.ID, err)
 		}
 		fmt.Fprintf(s.out, "%s calls that had no price: %s before, %s now\n", count(done.Calls), money(done.OldCost), money(done.NewCost))
-	case result.JobID != "":
+	case result.JobID != "" && (result.EffectiveFrom == nil || result.EffectiveFrom.Before(time.Now())):
 		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
 	}
 	return nil
@@ -120,7 +121,12 @@ type pricesDeleteCmd struct {
 }
 
 func (*pricesDeleteCmd) Help() string {
-	return `From now on calls take the shipped price, if there is one. Calls priced already keep their cost.`
+	return `From now on calls take the shipped price, if there is one. Calls priced already keep their cost.
+
+Examples:
+
+  costprof prices delete openai gpt-4o
+  costprof prices delete openai gpt-4o --project search`
 }
 
 func (p *pricesDeleteCmd) Run(s *session) error {
@@ -133,7 +139,7 @@ func (p *pricesDeleteCmd) Run(s *session) error {
 		return err
 	}
 	if s.root.JSON {
-		return s.writeValue(map[string]bool{"deleted": true})
+		return s.writeValue(answered[map[string]bool]{map[string]bool{"deleted": true}})
 	}
 	fmt.Fprintf(s.out, "The own price of %s %s ended.\n", name(p.Provider), name(p.Model))
 	return nil

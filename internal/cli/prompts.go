@@ -28,6 +28,9 @@ func (p *promptsCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := between("-n", p.Limit, 1, 1000); err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
@@ -47,13 +50,14 @@ func (p *promptsCmd) Run(s *session) error {
 	}
 	t := &table{columns: []column{
 		{title: "WASTED", right: true}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
-		{title: "INPUT", right: true}, {title: "MEDIAN", right: true, drop: 2}, {title: "RATIO", right: true},
-		{title: "EVENT", drop: 3}, {title: "WHAT TO DO", shrink: true, drop: 4},
+		{title: "INPUT", right: true, drop: 1}, {title: "MEDIAN", right: true, drop: 2}, {title: "RATIO", right: true},
+		{title: "EVENT", drop: 3}, {title: "WHAT TO DO", shrink: true, least: 40, drop: 4},
 	}}
 	for _, f := range page.Items {
 		advice := ""
-		if len(f.Suggestions) > 0 {
-			advice = printable(f.Suggestions[0])
+		// The first one says in words what the columns say.
+		if n := len(f.Suggestions); n > 1 {
+			advice = printable(f.Suggestions[n-1])
 		}
 		t.add(money(f.WastedCost), name(f.Feature), name(f.Model), count(f.InputTokens), count(f.MedianInputTokens),
 			strconv.FormatFloat(f.BloatRatio, 'f', 1, 64)+"×", printable(f.EventID), advice)

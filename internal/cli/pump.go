@@ -118,7 +118,7 @@ func (p *pump) note(batch []row, result *client.Result) {
 	p.tally.Duplicates += result.Duplicates
 	p.tally.Conflicts += len(result.Conflicts)
 	for _, r := range result.Rejected {
-		at := reject{reason: reasons(r.Errors)}
+		at := reject{reason: rulesText(r.Errors)}
 		if r.Index >= 0 && r.Index < len(batch) {
 			at.file, at.line = batch[r.Index].file, batch[r.Index].line
 		}
@@ -189,10 +189,6 @@ func (p *pump) seen() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tally.rows()
-}
-
-func reasons(errors map[string][]string) string {
-	return (&client.Error{Message: "", Details: errors}).Error()
 }
 
 // patient makes retries outlast a restart of the server and a rate limit, and

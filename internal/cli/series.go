@@ -30,6 +30,9 @@ func (r *seriesCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := between("--series", r.Series, 1, 50); err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
@@ -45,11 +48,14 @@ func (r *seriesCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	heading(s.out, s.term, answer.Meta)
-	if len(answer.Series) == 0 {
-		s.note("No calls match.")
+	calls, cost := total(answer.Series)
+	if calls == 0 {
+		heading(s.out, s.term, answer.Meta)
+		s.note("%s", r.nothing())
 		return nil
 	}
+	answer.Meta.CallCount, answer.Meta.TotalCost = calls, cost
+	heading(s.out, s.term, answer.Meta)
 	if r.By == "" {
 		pointsTable(answer.Series[0].Points).write(s.out, s.term)
 		return nil
@@ -58,27 +64,44 @@ func (r *seriesCmd) Run(s *session) error {
 	return nil
 }
 
+// total adds up all buckets.
+func total(series []client.Series) (calls int64, cost client.USD) {
+	var amounts []client.USD
+	for _, one := range series {
+		for _, p := range one.Points {
+			calls += p.CallCount
+			amounts = append(amounts, p.Cost)
+		}
+	}
+	return calls, sum(amounts...)
+}
+
 func pointsTable(points []client.Point) *table {
 	t := &table{columns: []column{
-		{title: "TIME"}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 1},
-		{title: "TOKENS", right: true, drop: 2}, {title: "", drop: 3},
+		{title: "TIME"}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 2},
+		{title: "TOKENS", right: true, drop: 3}, {title: "", drop: 1},
 	}}
+	times := make([]time.Time, len(points))
+	for i, p := range points {
+		times[i] = p.Timestamp
+	}
+	labels := clocks(times)
 	most, peak := client.USD("0"), new(big.Rat)
 	for _, p := range points {
 		if v, err := p.Cost.Rat(); err == nil && v.Cmp(peak) > 0 {
 			most, peak = p.Cost, v
 		}
 	}
-	for _, p := range points {
-		t.add(clock(p.Timestamp), money(p.Cost), count(p.CallCount), count(p.Tokens), bar(part(p.Cost, most), 30))
+	for i, p := range points {
+		t.add(labels[i], money(p.Cost), count(p.CallCount), count(p.Tokens), bar(part(p.Cost, most), 30))
 	}
 	return t
 }
 
 func (s *session) sparklines(series []client.Series) {
 	t := &table{columns: []column{
-		{title: "NAME", shrink: true}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 1},
-		{title: "DEAREST", right: true, drop: 3}, {title: "AT", drop: 4}, {title: "", drop: 5},
+		{title: "NAME", shrink: true}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 2},
+		{title: "DEAREST", right: true, drop: 4}, {title: "AT", drop: 3}, {title: "", drop: 1},
 	}}
 	for _, one := range series {
 		var amounts []client.USD

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -11,8 +12,13 @@ type column struct {
 	title string
 	// right aligns numbers.
 	right bool
-	// shrink lets the column be cut to the terminal's width.
+	// shrink lets the column be cut to the terminal's width, but to less than
+	// least (0 is narrowest) only when no other column can be dropped.
 	shrink bool
+	least  int
+	// idle is what a cell says that says nothing; a column of nothing else is not
+	// shown.
+	idle string
 	// drop says which columns go first when the terminal is too narrow: the
 	// highest; 0 stays.
 	drop int
@@ -26,8 +32,9 @@ type table struct {
 
 const (
 	gap = 2
-	// narrowest is how far a column shrinks before others are dropped.
-	narrowest = 12
+	// narrowest is how far a column shrinks before others are dropped: most
+	// models' names fit.
+	narrowest = 20
 )
 
 func (t *table) add(row ...string) { t.rows = append(t.rows, row) }
@@ -66,10 +73,14 @@ func (t *table) layout(limit int) (shown, widths []int) {
 	widths = make([]int, len(t.columns))
 	for i, c := range t.columns {
 		widths[i] = cells(c.title)
+		idle := c.idle != "" && len(t.rows) > 0
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], cells(row[i]))
+			idle = idle && row[i] == c.idle
 		}
-		shown = append(shown, i)
+		if !idle {
+			shown = append(shown, i)
+		}
 	}
 	if limit <= 0 {
 		return shown, widths
@@ -80,7 +91,7 @@ func (t *table) layout(limit int) (shown, widths []int) {
 		for _, i := range shown {
 			over += widths[i] + gap
 			if t.columns[i].shrink {
-				slack += max(0, widths[i]-narrowest)
+				slack += max(0, widths[i]-cmp.Or(t.columns[i].least, narrowest))
 			}
 		}
 		if over <= slack {
@@ -94,20 +105,24 @@ func (t *table) layout(limit int) (shown, widths []int) {
 			}
 		}
 		if worst < 0 {
-			t.squeeze(shown, widths, slack)
+			t.squeeze(shown, widths, over)
 			return shown, widths
 		}
 		shown = append(shown[:worst:worst], shown[worst+1:]...)
 	}
 }
 
-// squeeze takes cells away from the widest columns that may shrink.
+// squeeze takes cells away from the widest columns that may shrink, first from
+// those that are wider than they need.
 func (t *table) squeeze(shown, widths []int, over int) {
 	for ; over > 0; over-- {
-		widest := -1
+		widest, spare := -1, 0
 		for _, i := range shown {
-			if t.columns[i].shrink && (widest < 0 || widths[i] > widths[widest]) {
-				widest = i
+			if !t.columns[i].shrink {
+				continue
+			}
+			if more := widths[i] - cmp.Or(t.columns[i].least, narrowest); widest < 0 || more > spare {
+				widest, spare = i, more
 			}
 		}
 		if widest < 0 || widths[widest] <= 1 {

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
@@ -83,6 +87,73 @@ func TestTableAligns(t *testing.T) {
 		"support-chat-of-th…  $1,000.0000\n"
 	if out.String() != want {
 		t.Errorf("narrow: got\n%swant\n%s", out.String(), want)
+	}
+}
+
+func TestTableLeavesOutColumnsThatSayNothing(t *testing.T) {
+	tab := &table{columns: []column{{title: "MODEL"}, {title: "FOR", idle: "all"}, {title: "TO", idle: "–"}}}
+	tab.add("a", "all", "–")
+	tab.add("b", "all", "2026-01-01")
+	var out strings.Builder
+	tab.write(&out, terminal{})
+	if want := "MODEL  TO\na      –\nb      2026-01-01\n"; out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+func TestClocks(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(text string) time.Time {
+		when, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when.In(berlin)
+	}
+	for _, tc := range []struct{ in, want []string }{
+		{[]string{"2026-07-01T22:00:00Z", "2026-07-02T22:00:00Z"}, []string{"2026-07-02", "2026-07-03"}},
+		{[]string{"2026-07-01T21:00:00Z", "2026-07-01T22:00:00Z"}, []string{"2026-07-01 23:00", "2026-07-02 00:00"}},
+		{ // the hour that happens twice
+			[]string{"2026-10-24T23:00:00Z", "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"},
+			[]string{"2026-10-25 01:00 +02:00", "2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00", "2026-10-25 03:00 +01:00"},
+		},
+		{nil, []string{}},
+	} {
+		times := make([]time.Time, len(tc.in))
+		for i, text := range tc.in {
+			times[i] = at(text)
+		}
+		if diff := cmp.Diff(tc.want, clocks(times)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for want, in := range map[string][2]string{
+		"2026-10-25":                           {"2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"}, // a day of 25 hours
+		"2026-03-01 to 2026-03-31":             {"2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"},
+		"2026-03-01 00:00 to 2026-03-01 12:30": {"2026-02-28T23:00:00Z", "2026-03-01T11:30:00Z"},
+	} {
+		if got := window(at(in[0]), at(in[1])); got != want {
+			t.Errorf("window(%v) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestPainterDrawsOver(t *testing.T) {
+	var screen bytes.Buffer
+	p := &painter{out: bufio.NewWriter(&screen), over: true}
+	for _, text := range []string{"a long line\nb\n", "short\n"} {
+		if err := p.draw(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Every line and the rest of the screen are cleared where the old ones stood,
+	// and nothing before it is drawn again.
+	want := "\x1b[2J\x1b[Ha long line\x1b[K\nb\x1b[K\n\x1b[J" + "\x1b[Hshort\x1b[K\n\x1b[J"
+	if got := screen.String(); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

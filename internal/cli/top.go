@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -33,8 +34,8 @@ func (t *topCmd) Run(s *session) error {
 	if t.Interval < time.Second {
 		return usagef("--interval must be at least 1s")
 	}
-	if t.Limit < 1 || t.Limit > 1000 {
-		return usagef("-n must be between 1 and 1000")
+	if err := between("-n", t.Limit, 1, 1000); err != nil {
+		return err
 	}
 	if t.Last == "" && t.From == "" && t.To == "" {
 		t.Last = "24h"
@@ -46,13 +47,15 @@ func (t *topCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	paint := &painter{out: s.out}
 	if !t.Watch {
-		return t.show(s.ctx, s, c)
+		return t.show(s, c, paint)
 	}
+	paint.over = s.term.tty && !s.root.JSON
 	tick := time.NewTicker(t.Interval)
 	defer tick.Stop()
 	for reached := false; ; {
-		err := t.show(s.ctx, s, c)
+		err := t.show(s, c, paint)
 		switch {
 		case s.ctx.Err() != nil:
 			return nil // Ctrl-C is how a watch ends
@@ -72,7 +75,7 @@ func (t *topCmd) Run(s *session) error {
 	}
 }
 
-func (t *topCmd) show(ctx context.Context, s *session, c *client.Client) error {
+func (t *topCmd) show(s *session, c *client.Client, paint *painter) error {
 	filter, err := t.filter(time.Now())
 	if err != nil {
 		return err
@@ -80,21 +83,38 @@ func (t *topCmd) show(ctx context.Context, s *session, c *client.Client) error {
 	s.term = newTerminal(s.stdio.Out) // the window may have another size by now
 	var screen bytes.Buffer
 	if s.root.JSON {
-		err = t.json(ctx, c, filter, &screen)
+		err = t.json(s.ctx, c, filter, &screen)
 	} else {
-		err = t.tables(ctx, s, c, filter, &screen)
+		err = t.tables(s, c, filter, &screen)
 	}
 	if err != nil {
 		return err
 	}
-	if t.Watch && s.term.tty && !s.root.JSON {
-		// Home, draw, then clear what is left: no flicker.
-		fmt.Fprint(s.out, "\x1b[H\x1b[2J")
+	return paint.draw(screen.String())
+}
+
+// painter writes screens one after the other, or each over the one before.
+type painter struct {
+	out   flusher
+	over  bool
+	begun bool
+}
+
+func (p *painter) draw(screen string) error {
+	if p.over {
+		start := "\x1b[H"
+		if !p.begun {
+			start = "\x1b[2J\x1b[H"
+		}
+		p.begun = true
+		// What is left of the old screen goes after each line and after the last:
+		// clearing it all first would flicker.
+		screen = start + strings.ReplaceAll(screen, "\n", "\x1b[K\n") + "\x1b[J"
 	}
-	if _, err := screen.WriteTo(s.out); err != nil {
+	if _, err := io.WriteString(p.out, screen); err != nil {
 		return err
 	}
-	return s.out.Flush()
+	return p.out.Flush()
 }
 
 func (t *topCmd) json(ctx context.Context, c *client.Client, filter client.Filter, w io.Writer) error {
@@ -115,9 +135,9 @@ func (t *topCmd) json(ctx context.Context, c *client.Client, filter client.Filte
 	return err
 }
 
-func (t *topCmd) tables(ctx context.Context, s *session, c *client.Client, filter client.Filter, w io.Writer) error {
+func (t *topCmd) tables(s *session, c *client.Client, filter client.Filter, w io.Writer) error {
 	for i, by := range t.By {
-		page, err := c.Breakdown(ctx, client.BreakdownRequest{Filter: filter, GroupBy: []string{by}, Limit: t.Limit})
+		page, err := c.Breakdown(s.ctx, client.BreakdownRequest{Filter: filter, GroupBy: []string{by}, Limit: t.Limit})
 		if err != nil {
 			return err
 		}
@@ -125,7 +145,7 @@ func (t *topCmd) tables(ctx context.Context, s *session, c *client.Client, filte
 			heading(w, s.term, page.Meta)
 		}
 		if len(page.Items) == 0 {
-			fmt.Fprintln(w, "No calls yet.")
+			fmt.Fprintln(w, t.nothing())
 			return nil
 		}
 		fmt.Fprintln(w)
