@@ -389,8 +389,13 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *summe
 		return []string{events + a.between(q.From, q.To) + by}, nil
 	}
 	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.from, kept.to) + notIn("hour", kept.holes) + a.cells(q.Filter, "hours")
-	parts := []string{
-		selects(fmt.Sprintf("hour // %d", max(1, int64(q.Grain/time.Hour))), func(m measure) string { return fmt.Sprintf(m.fold, m.kept) }) + hours + by,
+	var parts []string
+	if q.Grain == time.Hour && f.cells {
+		// The sums are of just these groups.
+		parts = append(parts, selects("hour", func(m measure) string { return m.kept })+hours)
+	} else {
+		parts = append(parts, selects(fmt.Sprintf("hour // %d", max(1, int64(q.Grain/time.Hour))),
+			func(m measure) string { return fmt.Sprintf(m.fold, m.kept) })+hours+by)
 	}
 	// One part for each end of the window, so that each is a range of time that
 	// the engine can find without reading the rest.

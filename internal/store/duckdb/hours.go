@@ -27,6 +27,8 @@ type summer struct {
 	touched map[int64]time.Time
 	// skip holds hours whose sums would be nearly as many as their events.
 	skip map[int64]bool
+	// alone makes the next round take one hour only: one of several did not fit.
+	alone bool
 }
 
 const (
@@ -66,7 +68,7 @@ func (s *summer) next(counts *spanCounts, now time.Time, settled time.Duration) 
 			}
 			continue
 		}
-		if len(hours) > 0 && events+h.events > sumAtOnce {
+		if len(hours) > 0 && (s.alone || events+h.events > sumAtOnce) {
 			break
 		}
 		hours, events = append(hours, h.hour), events+h.events
@@ -105,6 +107,14 @@ func (w *writer) sumUp(ctx context.Context) (more bool, err error) {
 	}
 	cols = append(cols, "sum(cost)", "sum(saving)")
 	if err := w.exec(ctx, `INSERT INTO hours SELECT `+strings.Join(cols, ", ")+window+`AND NOT is_aggregate GROUP BY hour, cell`, from, to); err != nil {
+		if isOutOfRange(err) {
+			// More than 9 million USD in an hour's cell: its sums are read from the
+			// events, which are summed in 128 bits.
+			if w.sums.alone = len(hours) > 1; !w.sums.alone {
+				w.sums.skip[hours[0]] = true
+			}
+			return true, w.exec(ctx, `ROLLBACK`)
+		}
 		return false, fmt.Errorf("sum up hours: %w", err)
 	}
 	if err := w.exec(ctx, fmt.Sprintf(`INSERT INTO hours_done SELECT epoch_us(ts) // %d AS hour, max(seq)`, microsPerHour)+window+`GROUP BY hour`, from, to); err != nil {

@@ -409,3 +409,8 @@ func isFatal(err error) bool {
 	var d *duck.Error
 	return errors.As(err, &d) && (d.Type == duck.ErrorTypeFatal || d.Type == duck.ErrorTypeInternal)
 }
+
+func isOutOfRange(err error) bool {
+	var d *duck.Error
+	return errors.As(err, &d) && (d.Type == duck.ErrorTypeConversion || d.Type == duck.ErrorTypeOutOfRange)
+}

@@ -18,17 +18,17 @@ CREATE TABLE hours (
 	latency          BIGINT NOT NULL,
 	first            TIMESTAMP NOT NULL,
 	last             TIMESTAMP NOT NULL,
-	c_input          HUGEINT NOT NULL,
-	c_cache_read     HUGEINT NOT NULL,
-	c_cache_write    HUGEINT NOT NULL,
-	c_cache_write_1h HUGEINT NOT NULL,
-	c_output         HUGEINT NOT NULL,
-	c_reasoning      HUGEINT NOT NULL,
-	c_media          HUGEINT NOT NULL,
-	c_units          HUGEINT NOT NULL,
-	c_unsplit        HUGEINT NOT NULL,
-	cost             HUGEINT NOT NULL,
-	saving           HUGEINT NOT NULL
+	c_input          BIGINT NOT NULL,     -- an hour whose sums do not fit is not kept
+	c_cache_read     BIGINT NOT NULL,
+	c_cache_write    BIGINT NOT NULL,
+	c_cache_write_1h BIGINT NOT NULL,
+	c_output         BIGINT NOT NULL,
+	c_reasoning      BIGINT NOT NULL,
+	c_media          BIGINT NOT NULL,
+	c_units          BIGINT NOT NULL,
+	c_unsplit        BIGINT NOT NULL,
+	cost             BIGINT NOT NULL,
+	saving           BIGINT NOT NULL
 );
 
 -- seq is the highest commit that the hour's sums hold.
