@@ -87,10 +87,10 @@ func (d *demoCmd) fill(s *session, c *client.Client, traffic *demo.Traffic, prog
 		}
 		made++
 		progress.show("sending", int64(made), int64(d.Events), p.seen)
-		return p.add(s.ctx, row{event: b, line: made})
+		return p.add(row{event: b, line: made})
 	})
 	if err == nil {
-		err = p.flush(s.ctx)
+		err = p.flush()
 	}
 	done, sendErr := p.close()
 	progress.clear()

@@ -119,7 +119,7 @@ func (cmd *importCmd) Run(s *session) error {
 		}
 	}
 	if err == nil {
-		err = l.pump.flush(s.ctx)
+		err = l.pump.flush()
 	}
 	done, sendErr := l.pump.close()
 	progress.clear()
@@ -250,7 +250,7 @@ func (l *load) read(index int, path string) error {
 			return &sourceError{err}
 		default:
 			l.seen(event.JSON)
-			if err := l.pump.add(l.s.ctx, row{event: event.JSON, file: index, line: event.Line}); err != nil {
+			if err := l.pump.add(row{event: event.JSON, file: index, line: event.Line}); err != nil {
 				return err
 			}
 		}

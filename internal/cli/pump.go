@@ -19,7 +19,8 @@ const (
 	// batchBytes cuts batches of large rows; a batch is at most
 	// client.MaxBatchEvents rows.
 	batchBytes = 1 << 20
-	// goodbye is how long batches on their way may take after Ctrl-C.
+	// goodbye is how long batches on their way may take after Ctrl-C, or after
+	// another one was refused.
 	goodbye = 5 * time.Second
 	// listed is how many rejected rows are shown; the rest is counted.
 	listed = 20
@@ -68,11 +69,17 @@ func (t *tally) warn(text string) {
 
 // pump sends rows in batches, several at once, in bounded memory.
 type pump struct {
-	c      *client.Client
-	ctx    context.Context // ends a little after the command's own
-	cancel context.CancelCauseFunc
-	work   chan []row
-	wait   sync.WaitGroup
+	c *client.Client
+	// open ends with the command, or with the first batch that fails: no further
+	// one is sent then. What is on its way may arrive, until ctx ends a little
+	// later: it is stored or not, never half, and it is counted.
+	open    context.Context
+	stop    context.CancelCauseFunc
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	release func() bool
+	work    chan []row
+	wait    sync.WaitGroup
 
 	mu    sync.Mutex
 	tally tally
@@ -83,10 +90,10 @@ type pump struct {
 
 func newPump(ctx context.Context, c *client.Client) *pump {
 	p := &pump{c: c, work: make(chan []row)}
+	p.open, p.stop = context.WithCancelCause(ctx)
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() {
-		// What is on its way may arrive: it is stored or not, never half.
-		time.AfterFunc(goodbye, func() { p.cancel(ctx.Err()) })
+	p.release = context.AfterFunc(p.open, func() {
+		time.AfterFunc(goodbye, func() { p.cancel(context.Cause(p.open)) })
 	})
 	for range senders {
 		p.wait.Go(p.run)
@@ -96,7 +103,7 @@ func newPump(ctx context.Context, c *client.Client) *pump {
 
 func (p *pump) run() {
 	for batch := range p.work {
-		if p.ctx.Err() != nil {
+		if p.open.Err() != nil {
 			continue // drain
 		}
 		events := make([]json.RawMessage, len(batch))
@@ -106,7 +113,7 @@ func (p *pump) run() {
 		result, err := p.c.SendRaw(p.ctx, events, client.Partial())
 		p.note(batch, &result)
 		if err != nil {
-			p.cancel(err)
+			p.stop(err)
 		}
 	}
 }
@@ -138,39 +145,33 @@ func (p *pump) reject(r reject) {
 
 // add takes a row, waiting while the server is behind. The error is why sending
 // ended; the row was not sent then.
-func (p *pump) add(ctx context.Context, r row) error {
+func (p *pump) add(r row) error {
 	if len(p.batch) > 0 && p.bytes+len(r.event) > batchBytes {
-		if err := p.flush(ctx); err != nil {
+		if err := p.flush(); err != nil {
 			return err
 		}
 	}
 	p.batch = append(p.batch, r)
 	p.bytes += len(r.event)
 	if len(p.batch) == client.MaxBatchEvents {
-		return p.flush(ctx)
+		return p.flush()
 	}
 	return nil
 }
 
-func (p *pump) flush(ctx context.Context) error {
+func (p *pump) flush() error {
 	if len(p.batch) == 0 {
 		return nil
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.ctx.Done():
-		return context.Cause(p.ctx)
-	default:
+	if p.open.Err() != nil {
+		return context.Cause(p.open)
 	}
 	select {
 	case p.work <- p.batch:
 		p.batch, p.bytes = nil, 0
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.ctx.Done():
-		return context.Cause(p.ctx)
+	case <-p.open.Done():
+		return context.Cause(p.open)
 	}
 }
 
@@ -179,8 +180,10 @@ func (p *pump) flush(ctx context.Context) error {
 func (p *pump) close() (tally, error) {
 	close(p.work)
 	p.wait.Wait()
-	err := context.Cause(p.ctx)
-	p.cancel(context.Canceled) // frees the context
+	err := context.Cause(p.open)
+	p.release()
+	p.stop(context.Canceled) // frees the contexts
+	p.cancel(context.Canceled)
 	return p.tally, err
 }
 
