@@ -1,9 +1,11 @@
 package money
 
 import (
+	"bytes"
 	"math"
 	"math/big"
 	"math/bits"
+	"slices"
 )
 
 // Total is a sum of amounts in 128 bits, signed. 2⁶⁴ amounts of any size fit,
@@ -141,7 +143,7 @@ func (t Total) MarshalJSON() ([]byte, error) { return t.AppendText(nil), nil }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (t *Total) UnmarshalJSON(b []byte) error {
-	v, err := ParseTotal(string(b))
+	v, err := ParseTotal(b)
 	if err != nil {
 		return err
 	}
@@ -151,35 +153,20 @@ func (t *Total) UnmarshalJSON(b []byte) error {
 
 // ParseTotal reads decimal USD text without exponent and with at most 12
 // decimals, exactly. It returns ErrSyntax or ErrOverflow.
-func ParseTotal(s string) (Total, error) {
-	if len(s) > 60 || !isDecimal(s) {
+func ParseTotal[T text](s T) (Total, error) {
+	n, ok := readNumeral(s)
+	if !ok || len(s) > 60 || len(n.fraction) > 12 || bytes.ContainsAny([]byte(s), "eE") {
 		return Total{}, ErrSyntax
 	}
-	digits, point, decimals := make([]byte, 0, len(s)+12), false, 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.':
-			point = true
-		case c == 'e' || c == 'E':
-			return Total{}, ErrSyntax
-		default:
-			digits = append(digits, c)
-			if point {
-				decimals++
-			}
-		}
-	}
-	if decimals > 12 {
-		return Total{}, ErrSyntax
-	}
-	for ; decimals < 12; decimals++ {
-		digits = append(digits, '0')
-	}
-	n, ok := new(big.Int).SetString(string(digits), 10)
+	digits := slices.Concat([]byte(n.whole), []byte(n.fraction), bytes.Repeat([]byte("0"), 12-len(n.fraction)))
+	b, ok := new(big.Int).SetString(string(digits), 10)
 	if !ok {
 		return Total{}, ErrSyntax
 	}
-	return TotalFromBig(n)
+	if n.negative {
+		b.Neg(b)
+	}
+	return TotalFromBig(b)
 }
 
 // RatioHalfEven returns t × num ÷ den rounded half-even; den must be positive.

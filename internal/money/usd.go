@@ -9,9 +9,6 @@ import (
 	"math"
 	"math/bits"
 	"strconv"
-	"strings"
-
-	"github.com/cockroachdb/apd/v3"
 )
 
 // PerUSD is the number of picodollars in one US dollar.
@@ -32,7 +29,7 @@ var ErrOverflow = errors.New("money: amount does not fit")
 // ErrRange reports an amount that is negative or above Max.
 var ErrRange = errors.New("must be between 0 and 9000000 USD")
 
-// ErrSyntax reports text that is not a plain or exponent decimal number.
+// ErrSyntax reports text that is not a number as JSON writes it.
 var ErrSyntax = errors.New("must be a decimal number")
 
 // String gives the amount in USD with every significant digit, never in
@@ -79,7 +76,7 @@ func (a USD) MarshalJSON() ([]byte, error) { return a.AppendText(nil), nil }
 
 // UnmarshalJSON reads a JSON number, rounding half-even to a picodollar.
 func (a *USD) UnmarshalJSON(b []byte) error {
-	v, err := ParseSigned(string(b))
+	v, err := ParseSigned(b)
 	if err != nil {
 		return err
 	}
@@ -87,133 +84,38 @@ func (a *USD) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Parse reads an amount of USD that arrives from outside: a decimal number,
-// exponent allowed, rounded half-even to a picodollar once. It returns
-// ErrSyntax or, for a negative amount or one above Max, ErrRange.
-func Parse(s string) (USD, error) {
-	v, err := ParseSigned(s)
-	if errors.Is(err, ErrOverflow) || err == nil && (v < 0 || v > Max) {
+// Parse reads an amount of USD that arrives from outside: a JSON number, exponent
+// allowed, rounded half-even to a picodollar once. It returns ErrSyntax or, for a
+// negative amount or one above Max, ErrRange.
+func Parse[T text](s T) (USD, error) {
+	d, ok := ParseDecimal(s, 12)
+	switch {
+	case !ok:
+		return 0, ErrSyntax
+	case d.Negative || d.Over || d.Value > int64(Max):
 		return 0, ErrRange
 	}
-	if err == nil && v == 0 && strings.HasPrefix(s, "-") {
-		if digits, _, _ := strings.Cut(strings.ToLower(s), "e"); strings.ContainsAny(digits, "123456789") {
-			return 0, ErrRange // rounds to zero, but was negative
-		}
-	}
-	return v, err
+	return USD(d.Value), nil
 }
 
 // ParseSigned is Parse without the range: it returns ErrOverflow for what does
 // not fit a USD.
-func ParseSigned(s string) (USD, error) {
-	return ParseScaled(s, 12)
-}
-
-// ParseScaled reads decimal text times 10^scale as an integer, rounded
-// half-even: with scale 12 picodollars of a dollar amount.
-func ParseScaled(s string, scale int32) (USD, error) {
-	d, err := parseDecimal(s)
-	if err != nil {
-		return 0, err
-	}
-	v, _, err := scaled(d, scale)
+func ParseSigned[T text](s T) (USD, error) {
+	v, _, err := ParseExact(s)
 	return v, err
 }
 
-// ParseExact is ParseScaled for amounts that may not be rounded: exact is false
-// when digits finer than 10^-scale were there.
-func ParseExact(s string, scale int32) (v USD, exact bool, err error) {
-	d, err := parseDecimal(s)
-	if err != nil {
-		return 0, false, err
-	}
-	return scaled(d, scale)
-}
-
-// maxExponent is beyond every amount: with at most 400 characters, a larger
-// exponent means too large or zero just the same.
-const maxExponent = 5_000
-
-func parseDecimal(s string) (*apd.Decimal, error) {
-	// apd also takes "NaN", "Infinity", "+1", ".5" and "1."; a money field does not.
-	if len(s) > 400 || !isDecimal(s) {
-		return nil, ErrSyntax
-	}
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		// A hostile exponent would be refused by apd, also that of a zero.
-		exponent, err := strconv.ParseInt(s[i+1:], 10, 64) // saturates
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return nil, ErrSyntax
-		}
-		s = s[:i] + "e" + strconv.FormatInt(min(max(exponent, -maxExponent), maxExponent), 10)
-	}
-	d, _, err := apd.BaseContext.NewFromString(s)
-	if err != nil {
-		return nil, ErrSyntax
-	}
-	return d, nil
-}
-
-func isDecimal(s string) bool {
-	i := 0
-	digits := func() bool {
-		start := i
-		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
-			i++
-		}
-		return i > start
-	}
-	if i < len(s) && s[i] == '-' {
-		i++
-	}
-	if !digits() {
-		return false
-	}
-	if i < len(s) && s[i] == '.' {
-		i++
-		if !digits() {
-			return false
-		}
-	}
-	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
-		i++
-		if i < len(s) && (s[i] == '+' || s[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return false
-		}
-	}
-	return i == len(s)
-}
-
-func scaled(d *apd.Decimal, scale int32) (v USD, exact bool, err error) {
-	if d.IsZero() {
-		return 0, true, nil
-	}
-	// A hostile exponent must not become a billion digits: judge the size from
-	// the exponent before touching the coefficient.
-	adjusted := int64(d.Exponent) + d.NumDigits() + int64(scale)
-	if adjusted > 20 {
+// ParseExact is ParseSigned for amounts that may not be rounded: exact is false
+// when digits finer than a picodollar were there.
+func ParseExact[T text](s T) (v USD, exact bool, err error) {
+	d, ok := ParseDecimal(s, 12)
+	switch {
+	case !ok:
+		return 0, false, ErrSyntax
+	case d.Over:
 		return 0, false, ErrOverflow
 	}
-	if adjusted < 0 {
-		return 0, false, nil // below half of the last digit
-	}
-	ctx := apd.Context{Precision: 40, MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent, Rounding: apd.RoundHalfEven}
-	var out apd.Decimal
-	shifted := apd.Decimal{Negative: d.Negative, Exponent: d.Exponent + scale}
-	shifted.Coeff.Set(&d.Coeff)
-	ctx.Precision = uint32(max(40, d.NumDigits()+2))
-	cond, err := ctx.Quantize(&out, &shifted, 0)
-	if err != nil {
-		return 0, false, ErrOverflow
-	}
-	n, err := out.Int64()
-	if err != nil {
-		return 0, false, ErrOverflow
-	}
-	return USD(n), !cond.Inexact(), nil
+	return USD(d.Value), d.Exact, nil
 }
 
 // Add returns a+b or ErrOverflow.

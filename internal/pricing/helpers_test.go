@@ -30,7 +30,7 @@ func instant(t testing.TB, s string) time.Time {
 // usd reads an amount that must be exact.
 func usd(t testing.TB, s string) money.USD {
 	t.Helper()
-	v, exact, err := money.ParseExact(s, 12)
+	v, exact, err := money.ParseExact(s)
 	if err != nil || !exact {
 		t.Fatalf("amount %q: exact=%v, %v", s, exact, err)
 	}

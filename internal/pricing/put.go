@@ -149,7 +149,7 @@ func (p problems) rates(prices map[string]json.Number) []Rate {
 			}
 			continue
 		}
-		amount, exact, err := money.ParseExact(prices[name].String(), 12)
+		amount, exact, err := money.ParseExact(prices[name])
 		switch {
 		case errors.Is(err, money.ErrSyntax):
 			p.add(field, "must be a decimal number")

@@ -255,7 +255,7 @@ func exactPrice(v jsontext.Value) (money.USD, error) {
 	if v.Kind() != '0' {
 		return 0, errPrice
 	}
-	p, exact, err := money.ParseExact(string(v), 12)
+	p, exact, err := money.ParseExact(v)
 	if err != nil || !exact || p < 0 {
 		return 0, errPrice
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -45,14 +45,14 @@ func convert(t target, cell []byte, at timing) (string, error) {
 	}
 	switch k {
 	case whole:
-		n, ok := ingest.ParseDecimal(plain(cell), 0)
+		n, ok := money.ParseDecimal(plain(cell), 0)
 		if !ok || !n.Exact {
 			return "", errors.New("must be a whole number, not " + quote(cell))
 		}
 		return strconv.FormatInt(n.Value, 10), nil
 	case number:
 		p := plain(cell)
-		if _, ok := ingest.ParseDecimal(p, 0); !ok {
+		if _, ok := money.ParseDecimal(p, 0); !ok {
 			return "", errors.New("must be a number, not " + quote(cell))
 		}
 		return string(p), nil
@@ -119,7 +119,7 @@ func (at timing) parse(cell []byte) (time.Time, error) {
 		if at.format == UnixMillis {
 			scale = 3
 		}
-		n, ok := ingest.ParseDecimal(plain(cell), scale)
+		n, ok := money.ParseDecimal(plain(cell), scale)
 		const last = 253402300799_999999 // the end of the year 9999
 		if !ok || n.Value < 0 || n.Value > last {
 			return time.Time{}, errors.New("must be a number of seconds or milliseconds since 1970, not " + quote(cell))

@@ -3,6 +3,7 @@ package jsonevents
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -261,13 +262,11 @@ func (d *decoder) boolean(in *ingest.Input, field string, value []byte) bool {
 // whole reads an integer in any JSON notation. One beyond 63 bits is clamped,
 // which every range refuses.
 func (d *decoder) whole(in *ingest.Input, field string, value []byte) int64 {
-	n, ok := ingest.ParseDecimal(value, 0)
-	const most = 1<<63 - 1
-	if !ok {
+	n, ok := money.ParseDecimal(value, 0)
+	switch {
+	case !ok:
 		in.AddProblem(field, "must be a number")
-		return 0
-	}
-	if !n.Exact && n.Value < most && n.Value > -most {
+	case !n.Exact && !n.Over:
 		in.AddProblem(field, "must be a whole number")
 		return 0
 	}
@@ -277,7 +276,7 @@ func (d *decoder) whole(in *ingest.Input, field string, value []byte) int64 {
 // milliseconds rounds half-even to a microsecond. What is out of range becomes
 // a duration that Validate refuses.
 func (d *decoder) milliseconds(in *ingest.Input, field string, value []byte) time.Duration {
-	n, ok := ingest.ParseDecimal(value, 3)
+	n, ok := money.ParseDecimal(value, 3)
 	switch {
 	case !ok:
 		in.AddProblem(field, "must be a number")
@@ -290,18 +289,17 @@ func (d *decoder) milliseconds(in *ingest.Input, field string, value []byte) tim
 	return time.Duration(n.Value) * time.Microsecond
 }
 
-// dollars reads an amount as money.Parse does, without its allocations.
+// dollars reads an amount, rounded half-even to a picodollar.
 func (d *decoder) dollars(in *ingest.Input, field string, value []byte) *money.USD {
-	n, ok := ingest.ParseDecimal(value, 12)
-	if !ok {
+	amount, err := money.Parse(value)
+	switch {
+	case errors.Is(err, money.ErrSyntax):
 		in.AddProblem(field, "must be a number, in US dollars")
 		return nil
-	}
-	if n.Negative || n.Value > int64(money.Max) {
-		in.AddProblem(field, money.ErrRange.Error())
+	case err != nil:
+		in.AddProblem(field, err.Error())
 		return nil
 	}
-	amount := money.USD(n.Value)
 	return &amount
 }
 

@@ -223,6 +223,6 @@ func amount(v jsontext.Value) (p money.USD, rounded bool, err error) {
 	if v.Kind() != '0' || strings.HasPrefix(string(v), "-") {
 		return 0, false, fmt.Errorf("price %s is not a number that is 0 or more", v)
 	}
-	p, exact, err := money.ParseExact(string(v), 12)
+	p, exact, err := money.ParseExact(v)
 	return p, !exact, err
 }
