@@ -117,7 +117,7 @@ func (l *Ledger) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 
 // Get finds one event.
 func (l *Ledger) Get(_ context.Context, id usage.ID, f analytics.Filter) (usage.Record, error) {
-	f.From, f.To = time.Time{}, time.Time{}
+	f.From, f.To, f.Aggregates = time.Time{}, time.Time{}, true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.visible(f.AsOf) {

@@ -6,9 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/reference"
@@ -42,7 +39,7 @@ func testDifferential(t *testing.T, open Opener) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			want := reference.Query(recs, q)
-			if d := cmp.Diff(want, got, same, cmpopts.IgnoreFields(analytics.Table{}, "AsOf", "Revision")); d != "" {
+			if d := diffTables(want, got); d != "" {
 				t.Fatalf("%s (-reference +engine):\n%s", name, d)
 			}
 			if i%5 == 0 {
@@ -51,17 +48,11 @@ func testDifferential(t *testing.T, open Opener) {
 					k := reference.Key(&recs[r.IntN(len(recs))])
 					eq.After = &k
 				}
-				if d := cmp.Diff(reference.Events(recs, eq), collect(t, e, eq), same); d != "" {
+				if d := diff(reference.Events(recs, eq), collect(t, e, eq)); d != "" {
 					t.Fatalf("seed %d events %+v (-reference +engine):\n%s", seed, eq, d)
 				}
 				bq := analytics.BloatQuery{Filter: randomFilter(r), MinRatio: 1000 + r.Int64N(2000), MinCalls: 1 + r.Int64N(20), Limit: 1 + r.IntN(50), Offset: r.IntN(20)}
-				gotB, err := e.Bloat(ctx(t), bq)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if d := cmp.Diff(reference.Bloat(recs, bq), gotB, same, cmpopts.IgnoreFields(analytics.BloatTable{}, "AsOf", "Revision")); d != "" {
-					t.Fatalf("seed %d bloat %+v (-reference +engine):\n%s", seed, bq, d)
-				}
+				checkBloat(t, e, recs, bq)
 			}
 		}
 	}

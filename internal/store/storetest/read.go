@@ -1,45 +1,28 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
-	"math"
+	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
-	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/reference"
 	"github.com/costprof/costprof/internal/usage"
 )
 
-func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
-}
-
-// same are the options under which records are equal.
-var same = cmp.Options{
-	cmpopts.IgnoreFields(usage.Event{}, "Prompt", "TimestampDefaulted"),
-	cmpopts.EquateEmpty(),
-	cmp.AllowUnexported(money.Total{}),
-}
-
-func collect(t *testing.T, e store.Ledger, q store.EventQuery) []usage.Record {
+func checkBloat(t *testing.T, e store.Ledger, recs []usage.Record, q analytics.BloatQuery) {
 	t.Helper()
-	var out []usage.Record
-	for r, err := range e.Events(t.Context(), q) {
-		if err != nil {
-			t.Fatalf("Events: %v", err)
-		}
-		out = append(out, r)
+	got := bloat(t, e, q)
+	got.AsOf, got.Revision = 0, 0
+	if d := diff(reference.Bloat(recs, q), got); d != "" {
+		t.Fatalf("bloat %+v (-reference +engine):\n%s", q, d)
 	}
-	return out
 }
 
 func testRecordComesBack(t *testing.T, open Opener) {
@@ -50,182 +33,155 @@ func testRecordComesBack(t *testing.T, open Opener) {
 		recs[i] = random(r, i)
 	}
 	appendAll(t, e, recs)
+	past := analytics.Filter{To: usage.Epoch} // bounds in time do not hide an event, nor does being an aggregate
 	for _, want := range recs {
-		got, err := e.Get(ctx(t), want.ID, analytics.Filter{})
+		got, err := e.Get(ctx(t), want.ID, past)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, got, same); d != "" {
+		if d := diff(want, got); d != "" {
 			t.Fatalf("record changed (-sent +got):\n%s", d)
 		}
 	}
-	_, err := e.Get(ctx(t), usage.ID{1, 2, 3}, analytics.Filter{})
-	if fault.CodeOf(err) != fault.NotFound {
+	if _, err := e.Get(ctx(t), usage.ID{1, 2, 3}, analytics.Filter{}); fault.CodeOf(err) != fault.NotFound {
 		t.Fatalf("Get of an unknown id: %v", err)
 	}
-	_, err = e.Get(ctx(t), recs[0].ID, analytics.Filter{Any: map[analytics.Dimension][]string{analytics.Project: {"nobody's"}}})
-	if fault.CodeOf(err) != fault.NotFound {
-		t.Fatalf("Get outside the filter: %v", err)
-	}
+	wantAnswers(t, e, recs)
 }
 
 func testEmpty(t *testing.T, open Opener) {
 	e := fresh(t, open)
-	wantTotals(t, e, nil)
+	wantAnswers(t, e, nil)
 	for _, q := range []analytics.Query{
-		{GroupBy: []analytics.Dimension{analytics.Feature}, Limit: 10, Measures: math.MaxUint16},
+		{},
+		{Measures: everyMeasure, Filter: analytics.Filter{From: epoch}},
+		{GroupBy: []analytics.Dimension{analytics.Feature}, Limit: 10, Offset: 10, Measures: everyMeasure},
 		{GroupBy: []analytics.Dimension{analytics.Tag("x")}},
 		{Grain: time.Hour},
 	} {
-		got, err := e.Query(ctx(t), q)
-		if err != nil || len(got.Rows) != 0 || got.More {
-			t.Fatalf("%+v on nothing: %+v, %v", q, got, err)
+		if d := diffTables(reference.Query(nil, q), ask(t, e, q)); d != "" {
+			t.Fatalf("%+v on nothing (-reference +engine):\n%s", q, d)
 		}
 	}
-	if got := collect(t, e, store.EventQuery{Limit: 5}); len(got) != 0 {
-		t.Fatalf("events on nothing: %v", got)
+	checkBloat(t, e, nil, analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 5})
+	if n, err := e.Prune(ctx(t), epoch); err != nil || n != 0 {
+		t.Fatalf("Prune of nothing: %d, %v", n, err)
 	}
-	b, err := e.Bloat(ctx(t), analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 5})
-	if err != nil || len(b.Rows) != 0 {
-		t.Fatalf("bloat on nothing: %v, %v", b, err)
+	if n, err := e.Correct(ctx(t), store.Correction{Reason: "none", At: epoch}); err != nil || n != 0 {
+		t.Fatalf("Correct of nothing: %d, %v", n, err)
 	}
-	h, err := e.Ping(ctx(t))
-	if err != nil || h.Degraded != "" || h.Events != 0 {
-		t.Fatalf("Ping: %+v, %v", h, err)
+}
+
+// pages reads all events by pages of limit.
+func pages(t *testing.T, e store.Ledger, f analytics.Filter, limit int) []usage.Record {
+	t.Helper()
+	var all []usage.Record
+	var after *store.EventKey
+	for {
+		page := collect(t, e, store.EventQuery{Filter: f, After: after, Limit: limit})
+		if len(page) > limit {
+			t.Fatalf("a page of %d events, limit %d", len(page), limit)
+		}
+		all = append(all, page...)
+		if len(page) == 0 {
+			return all
+		}
+		key := reference.Key(&page[len(page)-1])
+		after = &key
 	}
 }
 
 func testEventPages(t *testing.T, open Opener) {
 	e := fresh(t, open)
 	r := rand.New(rand.NewPCG(5, 6))
-	var recs []usage.Record
-	for i := range 700 {
-		rec := random(r, i)
+	recs := make([]usage.Record, 700)
+	for i := range recs {
+		recs[i] = random(r, i)
 		if i%3 == 0 { // many at the same instant
-			rec.Timestamp = epoch.Add(time.Hour)
-			rec.ID = rec.Identity()
+			recs[i].Timestamp = epoch.Add(time.Hour)
+			recs[i].ID = recs[i].Identity()
 		}
-		recs = append(recs, rec)
 	}
 	appendAll(t, e, recs)
-	whole := collect(t, e, store.EventQuery{Filter: analytics.Filter{Aggregates: true}})
-	if len(whole) != len(recs) {
-		t.Fatalf("%d events, want %d", len(whole), len(recs))
-	}
-	for i := 1; i < len(whole); i++ {
-		a, b := whole[i-1], whole[i]
-		if a.Timestamp.Before(b.Timestamp) || a.Timestamp.Equal(b.Timestamp) && strings.Compare(a.ID.String(), b.ID.String()) <= 0 {
-			t.Fatalf("order broken at %d", i)
-		}
-	}
-	for _, limit := range []int{1, 7, 100, 1000} {
-		var paged []usage.Record
-		var after *store.EventKey
-		for {
-			page := collect(t, e, store.EventQuery{Filter: analytics.Filter{Aggregates: true}, After: after, Limit: limit})
-			if len(page) == 0 {
-				break
+	all := analytics.Filter{Aggregates: true}
+	few := analytics.Filter{From: epoch.Add(time.Hour), To: epoch.AddDate(0, 0, 2), Any: map[analytics.Dimension][]string{analytics.User: {"ann"}}}
+	for _, c := range []struct {
+		filter analytics.Filter
+		limits []int
+	}{
+		{all, []int{7, 100, 700, 1000}},
+		{few, []int{1, 2}},
+	} {
+		want := reference.Events(recs, store.EventQuery{Filter: c.filter})
+		for _, limit := range c.limits {
+			if d := diff(want, pages(t, e, c.filter, limit)); d != "" {
+				t.Fatalf("pages of %d differ from the whole:\n%s", limit, d)
 			}
-			paged = append(paged, page...)
-			after = &store.EventKey{Timestamp: page[len(page)-1].Timestamp, ID: page[len(page)-1].ID}
 		}
-		if d := cmp.Diff(whole, paged, same); d != "" {
-			t.Fatalf("pages of %d differ from the whole:\n%s", limit, d)
+	}
+	// A page goes on behind a place where no event is, or is no longer.
+	for _, id := range []usage.ID{{}, {0x7f, 0xff}, {0x80}, usage.ID(bytes.Repeat([]byte{0xff}, 16))} {
+		for _, at := range []time.Time{epoch, epoch.Add(time.Hour), epoch.AddDate(0, 0, 5), epoch.AddDate(9, 0, 0)} {
+			q := store.EventQuery{Filter: all, After: &store.EventKey{Timestamp: at, ID: id}, Limit: 3}
+			if d := diff(reference.Events(recs, q), collect(t, e, q)); d != "" {
+				t.Fatalf("behind %+v (-reference +engine):\n%s", *q.After, d)
+			}
 		}
 	}
 }
 
-// Rows stored before the first page come exactly once while others arrive.
-func testEventsWhileAppending(t *testing.T, open Opener) {
+func testEventsEnd(t *testing.T, open Opener) {
 	e := fresh(t, open)
-	before := calls(500)
-	appendAll(t, e, before)
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			rec := call(i%600, func(r *usage.Record) { r.SpanID = "late-" + r.SpanID; r.RetryCount = int64(i); r.Feature = "late" })
-			if _, err := e.Append(t.Context(), []usage.Record{rec}); err != nil {
-				t.Error(err)
-				return
-			}
+	appendAll(t, e, calls(batch))
+	running, cancel := context.WithCancel(ctx(t))
+	defer cancel()
+	yielded, failed := 0, 0
+	for _, err := range e.Events(running, store.EventQuery{}) {
+		if failed > 0 {
+			t.Fatal("the sequence went on after an error")
 		}
-	})
-	for range 5 {
-		seen := map[usage.ID]int{}
-		var after *store.EventKey
-		for {
-			page := collect(t, e, store.EventQuery{After: after, Limit: 40})
-			if len(page) == 0 {
-				break
-			}
-			for _, r := range page {
-				seen[r.ID]++
-			}
-			after = &store.EventKey{Timestamp: page[len(page)-1].Timestamp, ID: page[len(page)-1].ID}
+		if err != nil {
+			failed++
+			continue
 		}
-		for _, r := range before {
-			if seen[r.ID] != 1 {
-				t.Fatalf("event %s seen %d times", r.SpanID, seen[r.ID])
+		yielded++
+		cancel()
+	}
+	if failed == 0 && yielded != batch {
+		t.Fatalf("%d events of %d and no error", yielded, batch)
+	}
+	// Who leaves early leaves nothing behind that would hinder others.
+	for range 50 {
+		for _, err := range e.Events(ctx(t), store.EventQuery{}) {
+			if err != nil {
+				t.Fatal(err)
 			}
+			break
 		}
 	}
-	close(stop)
-	wg.Wait()
-}
-
-func testAsOf(t *testing.T, open Opener) {
-	e := fresh(t, open)
-	appendAll(t, e, calls(100))
-	q := analytics.Query{GroupBy: []analytics.Dimension{analytics.Feature}}
-	first, err := e.Query(ctx(t), q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 100; i < 200; i += 10 {
-		appendAll(t, e, calls(200)[i:i+10])
-	}
-	q.AsOf = first.AsOf
-	again, err := e.Query(ctx(t), q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(first, again, same); d != "" {
-		t.Fatalf("the same moment answers otherwise:\n%s", d)
-	}
-	q.AsOf = 0
-	now, err := e.Query(ctx(t), q)
-	if err != nil || now.Calls != 200 || now.AsOf <= first.AsOf {
-		t.Fatalf("now: %+v, %v", now, err)
-	}
+	wantTotals(t, e, calls(batch))
 }
 
 func testHostileText(t *testing.T, open Opener) {
 	e := fresh(t, open)
-	hostile := []string{"'; DROP TABLE events; --", `"quoted"`, "\u202eevil", "new\nline", "\\", "%", "_", "$1", "NULL", "ß", "🙂", "\u00a0", "a\tb", strings.Repeat("é", 200)}
+	hostile := []string{"'; DROP TABLE events; --", `"quoted"`, "\u202eevil", "new\nline", "\\", "%", "_", "$1", "?", "NULL", "ß", "🙂", "\u00a0", " ", "a\tb", "e\u0301", "\ufeff", "\uffff", strings.Repeat("é", 200)}
 	var recs []usage.Record
 	for i, h := range hostile {
 		recs = append(recs, call(i, func(r *usage.Record) {
-			r.Feature, r.UserID, r.SessionID, r.ModelID, r.Model = h, h, h, h, h
+			r.Feature, r.UserID, r.SessionID, r.ModelID, r.Model, r.Operation = h, h, h, h, h, h
+			r.TraceID, r.SpanID, r.ParentSpanID, r.Name, r.EventID, r.ErrorCode, r.PriceID = h, h, h, h, h, h, h
 			r.Tags = map[string]string{h: h}
+			r.Metadata = fmt.Appendf(nil, `{"k":%q}`, "ß")
 		}))
 	}
 	appendAll(t, e, recs)
-	for _, d := range []analytics.Dimension{analytics.Feature, analytics.User, analytics.Session, analytics.Model} {
-		for _, h := range hostile {
-			got, err := e.Query(ctx(t), analytics.Query{Filter: analytics.Filter{Any: map[analytics.Dimension][]string{d: {h}}}, GroupBy: []analytics.Dimension{d, analytics.Tag(h)}})
-			if err != nil {
-				t.Fatalf("%s = %q: %v", d, h, err)
-			}
-			if len(got.Rows) != 1 || got.Rows[0].Names[0] != h || got.Rows[0].Names[1] != h || got.Calls != 1 {
-				t.Fatalf("%s = %q: %+v", d, h, got.Rows)
+	for _, d := range []analytics.Dimension{analytics.Feature, analytics.User, analytics.Session, analytics.Model, analytics.Operation} {
+		for i, h := range hostile {
+			q := analytics.Query{Filter: analytics.Filter{Any: map[analytics.Dimension][]string{d: {h}}}, GroupBy: []analytics.Dimension{d, analytics.Tag(h)}, Measures: everyMeasure}
+			if wrong := diffTables(reference.Query(recs[i:i+1], q), ask(t, e, q)); wrong != "" {
+				t.Fatalf("%s = %q (-reference +engine):\n%s", d, h, wrong)
 			}
 		}
 	}
-	wantTotals(t, e, recs)
+	wantAnswers(t, e, recs)
 }

@@ -3,11 +3,9 @@ package storetest
 import (
 	"fmt"
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/costprof/costprof/internal/money"
-	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -99,26 +97,4 @@ func random(r *rand.Rand, n int) usage.Record {
 	}
 	rec.ID = rec.Identity()
 	return rec
-}
-
-func appendAll(t *testing.T, e store.Ledger, recs []usage.Record) []store.Outcome {
-	t.Helper()
-	out, err := e.Append(t.Context(), recs)
-	if err != nil {
-		t.Fatalf("Append of %d: %v", len(recs), err)
-	}
-	if len(out) != len(recs) {
-		t.Fatalf("Append of %d gave %d outcomes", len(recs), len(out))
-	}
-	return out
-}
-
-func count(out []store.Outcome, want store.Outcome) int {
-	n := 0
-	for _, o := range out {
-		if o == want {
-			n++
-		}
-	}
-	return n
 }

@@ -5,9 +5,17 @@ package storetest
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/reference"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 // Opener opens the engine on the data that lives at dir, made when missing. It
@@ -23,23 +31,47 @@ func Run(t *testing.T, open Opener) {
 		{"Append", testAppend},
 		{"AppendDuplicates", testDuplicates},
 		{"AppendConflicts", testConflicts},
+		{"AppendAllOrNothing", testAllOrNothing},
 		{"AppendConcurrently", testConcurrent},
-		{"AppendAfterClose", testAppendAfterClose},
+		{"AppendCancelled", testCancel},
+		{"HugeAmounts", testHugeAmounts},
+
 		{"RecordComesBack", testRecordComesBack},
 		{"EmptyLedger", testEmpty},
 		{"EventsInPages", testEventPages},
-		{"EventsWhileAppending", testEventsWhileAppending},
+		{"EventsEndWithTheFirstError", testEventsEnd},
+		{"HostileText", testHostileText},
+		{"Rankings", testRankings},
+		{"MissingValues", testMissingValues},
+		{"OneProjectAlone", testOneProject},
+		{"Differential", testDifferential},
+
 		{"AsOf", testAsOf},
+		{"EventsWhileAppending", testEventsWhileAppending},
+		{"OneMoment", testOneMoment},
+		{"EventsWhileCorrecting", testEventsWhileCorrecting},
+		{"EverythingAtOnce", testEverythingAtOnce},
+
 		{"Correct", testCorrect},
+		{"CorrectOnlyWhatWas", testCorrectWas},
 		{"Prune", testPrune},
+
 		{"Reopen", testReopen},
-		{"Cancel", testCancel},
+		{"LateAfterReopen", testLateAfterReopen},
+		{"Closed", testClosed},
+		{"CloseWhileAppending", testCloseWhileAppending},
+		{"Health", testHealth},
+
+		{"YearsInOneBatch", testYears},
+		{"TinyAppends", testTinyAppends},
+		{"ManyCombinations", testManyCombinations},
+		{"ManyTagSets", testManyTagSets},
+
 		{"Prices", testPrices},
+		{"Versions", testVersions},
 		{"Audit", testAudit},
 		{"Runs", testRuns},
-		{"HostileText", testHostileText},
-		{"HugeAmounts", testHugeAmounts},
-		{"Differential", testDifferential},
+		{"CatalogReopened", testCatalogReopened},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}
@@ -62,4 +94,96 @@ func reopen(t *testing.T, open Opener, dir string) store.Engine {
 	return e
 }
 
+func mustClose(t *testing.T, e store.Engine) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+}
+
 func ctx(t *testing.T) context.Context { return t.Context() }
+
+// same are the options under which records, and answers but for their moment, are
+// equal.
+var same = cmp.Options{
+	cmpopts.IgnoreFields(usage.Event{}, "Prompt", "TimestampDefaulted"),
+	cmpopts.IgnoreFields(analytics.Table{}, "AsOf", "Revision"),
+	cmpopts.IgnoreFields(analytics.BloatTable{}, "AsOf", "Revision"),
+	cmpopts.EquateEmpty(),
+	cmp.AllowUnexported(money.Total{}),
+}
+
+// diff is how an answer differs from what it should be, "" when it does not.
+func diff[T any](want, got T) string {
+	if reflect.DeepEqual(want, got) {
+		return "" // cmp takes a hundred times as long
+	}
+	return cmp.Diff(want, got, same)
+}
+
+func diffTables(want, got analytics.Table) string {
+	got.AsOf, got.Revision = want.AsOf, want.Revision
+	return diff(want, got)
+}
+
+func ask(t *testing.T, e store.Ledger, q analytics.Query) analytics.Table {
+	t.Helper()
+	got, err := e.Query(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Query %+v: %v", q, err)
+	}
+	return got
+}
+
+func bloat(t *testing.T, e store.Ledger, q analytics.BloatQuery) analytics.BloatTable {
+	t.Helper()
+	got, err := e.Bloat(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Bloat %+v: %v", q, err)
+	}
+	return got
+}
+
+func collect(t *testing.T, e store.Ledger, q store.EventQuery) []usage.Record {
+	t.Helper()
+	var out []usage.Record
+	for r, err := range e.Events(t.Context(), q) {
+		if err != nil {
+			t.Fatalf("Events: %v", err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// wantTotals checks calls and cost of everything.
+func wantTotals(t *testing.T, e store.Ledger, recs []usage.Record) {
+	t.Helper()
+	want := reference.Query(recs, analytics.Query{})
+	if got := ask(t, e, analytics.Query{}); got.Calls != want.Calls || got.Cost != want.Cost {
+		t.Fatalf("ledger has %d calls of %s, want %d of %s", got.Calls, got.Cost, want.Calls, want.Cost)
+	}
+}
+
+// wantAnswers checks that the ledger holds exactly the records and answers some
+// questions about them as the reference does.
+func wantAnswers(t *testing.T, e store.Ledger, recs []usage.Record) {
+	t.Helper()
+	all := analytics.Filter{Aggregates: true}
+	if d := diff(reference.Events(recs, store.EventQuery{Filter: all}), collect(t, e, store.EventQuery{Filter: all})); d != "" {
+		t.Fatalf("events (-reference +engine):\n%s", d)
+	}
+	for _, q := range []analytics.Query{
+		{Measures: everyMeasure},
+		{GroupBy: []analytics.Dimension{analytics.Feature, analytics.Tag("team")}, Measures: everyMeasure},
+		{GroupBy: []analytics.Dimension{analytics.User}, Measures: everyMeasure, Limit: 3},
+	} {
+		if d := diffTables(reference.Query(recs, q), ask(t, e, q)); d != "" {
+			t.Fatalf("%+v (-reference +engine):\n%s", q, d)
+		}
+	}
+}
+
+// everyMeasure asks for all columns.
+const everyMeasure = analytics.MeasureTokens | analytics.MeasureErrors | analytics.MeasureLatency | analytics.MeasureP95 |
+	analytics.MeasureSaving | analytics.MeasureSource | analytics.MeasureSeen | analytics.MeasureClasses
