@@ -71,7 +71,8 @@ type Filter struct {
 	// From and To bound the event's timestamp, half-open; a zero time is no
 	// bound.
 	From, To time.Time
-	// Any holds, per dimension, the accepted values; "" accepts a missing value.
+	// Any holds, per dimension, the accepted values; "" accepts a missing value,
+	// and no values accept nothing. Provider and model are as normalised.
 	Any    map[Dimension][]string
 	Status Status
 	// Sources selects by where the cost came from; empty is any.
@@ -150,8 +151,8 @@ type Table struct {
 	Calls int64
 	// AsOf is the number of the last commit this answer saw.
 	AsOf int64
-	// Revision changes when stored events are corrected or removed; an answer
-	// with another Revision cannot be continued.
+	// Revision changes when stored events are corrected or removed, and only
+	// then; an answer with another Revision cannot be continued.
 	Revision int64
 }
 

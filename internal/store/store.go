@@ -33,11 +33,12 @@ const (
 type Ledger interface {
 	// Append stores the records that are new, all or nothing, and returns one
 	// outcome per record, in order; it returns without error only when they are
-	// durable. Storing an event again, at any age and in any order, also twice in
-	// one call, changes no answer. It blocks while the engine is behind, until
-	// ctx ends; then, or when the engine cannot take more, the error is
-	// fault.Unavailable. After an error nothing or everything was stored; a retry
-	// tells.
+	// durable. The records keep the rules of usage and carry their identity.
+	// Storing an event again, at any age and in any order, also twice in one call,
+	// changes no answer: the one stored first is kept as it is. It blocks while the
+	// engine is behind, until ctx ends; then, or when the engine cannot take more,
+	// the error is fault.Unavailable. After an error nothing or everything was
+	// stored; a retry tells.
 	Append(ctx context.Context, records []usage.Record) ([]Outcome, error)
 
 	// Query answers one aggregate question. Sums are exact and of one moment.
@@ -46,21 +47,23 @@ type Ledger interface {
 	// Bloat ranks single calls against the median of their group.
 	Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error)
 
-	// Events yields matching events, newest first, then by descending id. The
-	// sequence ends after the first error.
+	// Events yields matching events, newest first, then by descending id: those
+	// that were stored when the first one was read, each once, whatever is stored
+	// or corrected meanwhile. The sequence ends after the first error.
 	Events(ctx context.Context, q EventQuery) iter.Seq2[usage.Record, error]
 
 	// Get finds one event; filter limits where it may be found (its time bounds
-	// are not used). fault.NotFound when there is none.
+	// and Aggregates are not used). fault.NotFound when there is none.
 	Get(ctx context.Context, id usage.ID, filter analytics.Filter) (usage.Record, error)
 
 	// Correct replaces the costs of stored events, keeps the old costs as
 	// history, and changes every answer at once or not at all. A change whose
 	// event is gone or no longer has the Was price is skipped; the number applied
-	// is returned.
+	// is returned. No event is named twice.
 	Correct(ctx context.Context, c Correction) (int64, error)
 
-	// Prune removes events older than before and says how many there were.
+	// Prune removes events older than before and says how many there were. Their
+	// identities go with them: one that is sent again is stored again.
 	Prune(ctx context.Context, before time.Time) (int64, error)
 }
 
@@ -162,7 +165,7 @@ type Runs interface {
 type Health struct {
 	// Degraded holds a sentence when it works but something was lost or broken.
 	Degraded string
-	// Events is how many events are stored.
+	// Events is how many events are stored, aggregates included.
 	Events int64
 	// Queued is how many events wait to be committed.
 	Queued int64
@@ -174,6 +177,7 @@ type Engine interface {
 	Catalog
 	// Ping says whether the engine can store and answer now.
 	Ping(ctx context.Context) (Health, error)
-	// Close finishes accepted appends and closes the files clean.
+	// Close finishes accepted appends and closes the files clean. Afterwards every
+	// method is fault.Unavailable, and closing again does nothing.
 	Close() error
 }
