@@ -56,6 +56,7 @@ type root struct {
 	Jobs      jobsCmd      `cmd:"" help:"Show background work."`
 
 	Health  healthCmd  `cmd:"" help:"Ask the server how it is."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at a data directory after a crash, with the server stopped."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -188,11 +189,7 @@ func (s *session) report(err error) int {
 		say("interrupted")
 		return exitInterrupted
 	case errors.As(err, &parse):
-		text, command := misparsed(parse)
-		say(text)
-		if command != "" {
-			s.note("Run %q for usage.", command+" --help")
-		}
+		say(misparsed(parse))
 		return exitUsage
 	case errors.As(err, &usage):
 		say(usage.Error())

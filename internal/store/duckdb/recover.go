@@ -76,7 +76,7 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 			db.Close()
 			return nil, err
 		}
-		sentence := fmt.Sprintf("the ledger ends at commit %d but commit %d was acknowledged; what was found is kept in %s; clients should send again what they sent since then", last, promised, where)
+		sentence := fmt.Sprintf("the ledger ends at commit %d but commit %d was acknowledged; what was found is kept in %s; clients should send again what they sent since then, and costprof doctor --accept-loss ends this report", last, promised, where)
 		e.log.Error(sentence)
 		if err := writeLoss(dir, sentence); err != nil {
 			db.Close()
@@ -179,7 +179,7 @@ func (e *Engine) quarantine(ctx context.Context, cause error) (*sql.DB, error) {
 		}
 		return nil, fmt.Errorf("the ledger does not open without its log either (both are in %s): %w", where, err)
 	}
-	sentence := fmt.Sprintf("the write-ahead log did not replay (%s); ledger and log are kept in %s and the server runs on the last checkpoint", firstLine(cause), where)
+	sentence := fmt.Sprintf("the write-ahead log did not replay (%s); ledger and log are kept in %s and the server runs on the last checkpoint until costprof doctor --accept-loss", firstLine(cause), where)
 	return db, writeLoss(dir, sentence)
 }
 
@@ -215,19 +215,32 @@ func writeLoss(dir, sentence string) error {
 	return os.WriteFile(filepath.Join(dir, lossFile), []byte(sentence+"\n"), 0o600)
 }
 
+// Loss gives the reported loss that nobody accepted yet, "" for none.
+func Loss(dir string) (string, error) { return atRest(dir, readLoss) }
+
 // AcceptLoss forgets a reported loss, so that the ledger counts as whole again;
 // it returns the sentence that was on record, "" for none.
 func AcceptLoss(dir string) (string, error) {
+	return atRest(dir, func(dir string) (string, error) {
+		sentence, err := readLoss(dir)
+		if err != nil || sentence == "" {
+			return "", err
+		}
+		return sentence, os.Remove(filepath.Join(dir, lossFile))
+	})
+}
+
+// atRest runs fn on a data directory that exists and that no server holds.
+func atRest(dir string, fn func(dir string) (string, error)) (string, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return "", fault.New(fault.NotFound, "there is no data directory %s", dir)
+	}
 	lock, err := lockDir(dir)
 	if err != nil {
 		return "", err
 	}
 	defer lock.Close()
-	sentence, err := readLoss(dir)
-	if err != nil || sentence == "" {
-		return "", err
-	}
-	return sentence, os.Remove(filepath.Join(dir, lossFile))
+	return fn(dir)
 }
 
 // explainOpen makes a sentence of an engine's refusal to open.

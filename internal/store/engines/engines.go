@@ -28,6 +28,10 @@ func Open(ctx context.Context, o Options) (store.Engine, error) {
 	return duckdb.Open(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit, QueueWait: o.QueueWait})
 }
 
+// Loss gives the loss that an earlier start reported and nobody accepted yet,
+// "" for none. It fails with fault.Conflict while a server holds the directory.
+func Loss(dir string) (string, error) { return duckdb.Loss(dir) }
+
 // AcceptLoss forgets a loss that an earlier start reported; it returns the
 // sentence that was on record, "" for none.
 func AcceptLoss(dir string) (string, error) { return duckdb.AcceptLoss(dir) }
