@@ -1,8 +1,7 @@
 package pricing
 
 import (
-	"errors"
-	"fmt"
+	"math"
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
@@ -45,11 +44,6 @@ func (r *Rate) at(inputTokens int64) money.USD {
 // bill prices counts. It returns fault.Invalid for sums that cannot be and for
 // a cost above money.Max.
 func (p *price) bill(c *usage.Counts, out *bill) error {
-	for u := range c {
-		if c[u] < 0 || c[u] > usage.MaxCount {
-			return fault.Field(fieldOf(usage.Unit(u)), fmt.Sprintf("must be between 0 and %d", int64(usage.MaxCount)))
-		}
-	}
 	buckets, bad := c.Buckets()
 	if len(bad) > 0 {
 		return impossible(bad)
@@ -112,11 +106,11 @@ func (p *price) save(u usage.Unit, ch *charge, inputTokens int64, out *bill) err
 		return nil // without a full price nothing can be said
 	}
 	full, err := money.MulDiv(ch.counted, p.Rates[i].at(inputTokens), usage.Units[u].Per)
-	if err != nil {
-		return tooDear(u)
+	if err == nil {
+		out.saving, err = out.saving.Add(full - ch.amount)
 	}
-	if out.saving, err = out.saving.Add(full - ch.amount); err != nil {
-		return tooDear(u)
+	if err != nil {
+		return tooMuchSaved(u)
 	}
 	return nil
 }
@@ -164,17 +158,10 @@ func impossible(bad []usage.Problem) error {
 	return e
 }
 
-var errTooDear = errors.New("the cost does not fit")
-
 func tooDear(u usage.Unit) error {
-	e := fault.Field(fieldOf(u), "makes the call cost more than "+money.Max.String()+" USD")
-	e.Err = errTooDear
-	return e
+	return fault.Field(u.Field(), "makes the call cost more than "+money.Max.String()+" USD")
 }
 
-func fieldOf(u usage.Unit) string {
-	if u.IsTotal() {
-		return usage.Units[u].Count
-	}
-	return "usage." + usage.Units[u].Count
+func tooMuchSaved(u usage.Unit) error {
+	return fault.Field(u.Field(), "would have cost more than "+money.USD(math.MaxInt64).String()+" USD without the cache")
 }

@@ -25,9 +25,9 @@ func (c *Counts) Buckets() (Buckets, []Problem) {
 	var bad []Problem
 	for u, n := range c {
 		if n < 0 {
-			bad = append(bad, Problem{countField(Unit(u)), "must be 0 or more"})
+			bad = append(bad, Problem{Unit(u).Field(), "must be 0 or more"})
 		} else if n > MaxCount {
-			bad = append(bad, Problem{countField(Unit(u)), "must be at most " + strconv.FormatInt(MaxCount, 10)})
+			bad = append(bad, Problem{Unit(u).Field(), "must be at most " + strconv.FormatInt(MaxCount, 10)})
 		}
 	}
 	if len(bad) > 0 {
@@ -35,16 +35,16 @@ func (c *Counts) Buckets() (Buckets, []Problem) {
 	}
 	within := func(part, whole Unit) {
 		if c[part] > c[whole] {
-			bad = append(bad, Problem{countField(part), "must not be more than " + Units[whole].Count})
+			bad = append(bad, Problem{part.Field(), "must not be more than " + Units[whole].Count})
 		}
 	}
 	within(CachedAudio, InputAudio)
 	within(CachedImage, InputImage)
 	if c[CachedAudio]+c[CachedImage] > c[CacheRead] {
 		if c[CachedImage] == 0 {
-			bad = append(bad, Problem{countField(CachedAudio), "must not be more than cachedTokens"})
+			bad = append(bad, Problem{CachedAudio.Field(), "must not be more than cachedTokens"})
 		} else {
-			bad = append(bad, Problem{countField(CachedImage), "cachedAudioTokens and cachedImageTokens together must not be more than cachedTokens"})
+			bad = append(bad, Problem{CachedImage.Field(), "cachedAudioTokens and cachedImageTokens together must not be more than cachedTokens"})
 		}
 	}
 	for _, part := range [...]Unit{CacheRead, CacheWrite, CacheWrite1h, InputAudio, InputImage, InputVideo} {
@@ -75,10 +75,3 @@ func (c *Counts) Buckets() (Buckets, []Problem) {
 
 // Cached is the number of input tokens read from a cache, whatever they held.
 func (c *Counts) Cached() int64 { return c[CacheRead] }
-
-func countField(u Unit) string {
-	if u.IsTotal() {
-		return Units[u].Count
-	}
-	return "usage." + Units[u].Count
-}

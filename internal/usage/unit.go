@@ -127,6 +127,20 @@ func (u Unit) IsTotal() bool {
 	return false
 }
 
+// Field is where the wire form has the unit's count: "inputTokens",
+// "usage.images".
+func (u Unit) Field() string { return fields[u] }
+
+var fields = func() (names [NumUnits]string) {
+	for u := range NumUnits {
+		names[u] = Units[u].Count
+		if !u.IsTotal() {
+			names[u] = "usage." + names[u]
+		}
+	}
+	return names
+}()
+
 var (
 	byCount = indexUnits(func(i UnitInfo) string { return i.Count })
 	byPrice = indexUnits(func(i UnitInfo) string { return i.Price })

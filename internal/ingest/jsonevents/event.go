@@ -198,23 +198,15 @@ func (d *decoder) count(in *ingest.Input, name, value []byte) {
 	unit, ok := usage.UnitByCount(string(name))
 	switch {
 	case ok && unit.IsTotal():
-		in.AddProblem(countFields[unit], "is a field of the event, not of usage")
+		in.AddProblem(unit.Field(), "is a field of the event, not of usage")
 	case ok:
-		in.Event.Counts[unit] = d.whole(in, countFields[unit], value)
+		in.Event.Counts[unit] = d.whole(in, unit.Field(), value)
 	case len(in.Problems) >= ingest.MaxProblems:
 		in.MoreProblems++
 	default:
 		in.AddProblem("usage."+usage.Shorten(string(name)), unknownCount)
 	}
 }
-
-// countFields names the counts of usage in problems.
-var countFields = func() (names [usage.NumUnits]string) {
-	for u := range usage.NumUnits {
-		names[u] = "usage." + usage.Units[u].Count
-	}
-	return names
-}()
 
 // unknownCount is one text, however many names a hostile body makes up.
 var unknownCount = func() string {
