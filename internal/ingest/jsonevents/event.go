@@ -198,7 +198,7 @@ func (d *decoder) count(in *ingest.Input, name, value []byte) {
 	unit, ok := usage.UnitByCount(string(name))
 	switch {
 	case ok && unit.IsTotal():
-		in.AddProblem(unit.Field(), "is a field of the event, not of usage")
+		in.AddProblem("usage."+unit.Field(), "is a field of the event, not of usage")
 	case ok:
 		in.Event.Counts[unit] = d.whole(in, unit.Field(), value)
 	case len(in.Problems) >= ingest.MaxProblems:
