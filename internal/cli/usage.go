@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -47,10 +48,10 @@ func describeValue(v *kong.Value) string {
 	return text
 }
 
-// misparsed says what is wrong with a command line, and whose help would put it
-// right; "" when it is a setting's value, of which the sentence says all.
-func misparsed(e *kong.ParseError) (text, command string) {
-	text, command = e.Error(), "costprof"
+// misparsed says in one line what is wrong with a command line, and whose help
+// would put it right. Of a setting's value the sentence says all.
+func misparsed(e *kong.ParseError) string {
+	text, command := e.Error(), "costprof"
 	if e.Context != nil && e.Context.Selected() != nil {
 		command = e.Context.Selected().FullPath()
 		name := e.Context.Selected().Name
@@ -61,10 +62,10 @@ func misparsed(e *kong.ParseError) (text, command string) {
 			text = rest
 		}
 		if name == "serve" && !strings.HasPrefix(text, "unknown flag") && !strings.HasPrefix(text, "unexpected argument") {
-			command = ""
+			return text
 		}
 	}
-	return text, command
+	return fmt.Sprintf("%s (see %q)", text, command+" --help")
 }
 
 // flagOf names the flag behind a parameter of the API.

@@ -48,8 +48,9 @@ func TestSettingsFailWithOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"costprof: config file " + file + `: unknown key "prot"` + "\n": {"--config", file},
-		"costprof: PORT (--port): must be between 0 and 65535\n":        {"--port", "70000"},
+		"costprof: config file " + file + `: unknown key "prot"` + "\n":                              {"--config", file},
+		"costprof: PORT (--port): must be between 0 and 65535\n":                                     {"--port", "70000"},
+		`costprof: unknown flag --prot, did you mean "--port"? (see "costprof serve --help")` + "\n": {"--prot", "1"},
 		"costprof: config file " + dir + "/none: no such file or directory\n": {
 			"--config", dir + "/none",
 		},
