@@ -81,18 +81,7 @@ func (e *Event) Validate(now time.Time) []Problem {
 		v.add("retryCount", "must be between 0 and 1000000")
 	}
 
-	if len(e.Tags) > MaxTags {
-		v.add("tags", fmt.Sprintf("must have at most %d entries", MaxTags))
-	} else {
-		for _, name := range slices.Sorted(maps.Keys(e.Tags)) {
-			field := "tags." + Shorten(name)
-			if name == "" {
-				v.add("tags", "must not have an empty name")
-			}
-			v.text(field, name, 0, MaxTagNameLength)
-			v.text(field, e.Tags[name], 0, MaxTagValueLength)
-		}
-	}
+	v.tags(e.Tags)
 	if len(e.Prompt) > MaxPromptBytes {
 		v.add("prompt", fmt.Sprintf("must be at most %d bytes", MaxPromptBytes))
 	}
@@ -106,6 +95,21 @@ func (e *Event) Validate(now time.Time) []Problem {
 type validation []Problem
 
 func (v *validation) add(field, rule string) { *v = append(*v, Problem{field, rule}) }
+
+func (v *validation) tags(tags map[string]string) {
+	if len(tags) > MaxTags {
+		v.add("tags", fmt.Sprintf("must have at most %d entries", MaxTags))
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		field := "tags." + Shorten(name)
+		if name == "" {
+			v.add("tags", "must not have an empty name")
+		}
+		v.text(field, name, 0, MaxTagNameLength)
+		v.text(field, tags[name], 0, MaxTagValueLength)
+	}
+}
 
 func (v *validation) text(field, s string, least, most int) {
 	if s == "" && least > 0 {
