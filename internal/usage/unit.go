@@ -20,12 +20,6 @@ const (
 	NumClasses
 )
 
-var classNames = [NumClasses]string{
-	"input", "cacheRead", "cacheWrite", "cacheWrite1h", "output", "reasoning", "media", "units", "unsplit",
-}
-
-func (c Class) String() string { return classNames[c] }
-
 // Unit is an index into Units: one thing that a provider counts and may price.
 type Unit int
 

@@ -75,9 +75,6 @@ type Event struct {
 	JSON json.RawMessage
 }
 
-// MarshalJSON gives the wire form.
-func (e Event) MarshalJSON() ([]byte, error) { return e.JSON, nil }
-
 // RowError is a row that is not an event. The rows behind it still are.
 type RowError struct {
 	Line    int
