@@ -8,8 +8,8 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// MaxPoints bounds buckets × series of one answer.
-const MaxPoints = 10_000
+// maxPoints bounds buckets × series of one answer.
+const maxPoints = 10_000
 
 // Edges gives the starts of the buckets that cover [from, to), in loc and
 // strictly increasing; the first is not after from, the last is before to.
@@ -20,7 +20,7 @@ const MaxPoints = 10_000
 // instant of its local date, whether or not it has a midnight; a date that a zone
 // skipped has no bucket.
 //
-// More than MaxPoints buckets, or from not before to, is fault.Invalid.
+// More than maxPoints buckets, or from not before to, is fault.Invalid.
 func Edges(from, to time.Time, g Granularity, loc *time.Location) ([]time.Time, error) {
 	if loc == nil {
 		loc = time.UTC
@@ -28,17 +28,17 @@ func Edges(from, to time.Time, g Granularity, loc *time.Location) ([]time.Time, 
 	if !from.Before(to) {
 		return nil, fault.Field("from", "must be before to")
 	}
-	edges := edgesUpTo(from, to, g, loc, MaxPoints)
-	if len(edges) > MaxPoints {
+	edges := edgesUpTo(from, to, g, loc, maxPoints)
+	if len(edges) > maxPoints {
 		return nil, tooMany(window{from, to, loc}, g, 1)
 	}
 	return edges, nil
 }
 
 // CheckPoints returns fault.Invalid, naming a granularity that fits, when the
-// buckets that Edges gave, for each of so many series, are more than MaxPoints.
+// buckets that Edges gave, for each of so many series, are more than maxPoints.
 func CheckPoints(edges []time.Time, to time.Time, g Granularity, series int) error {
-	if len(edges)*max(series, 1) <= MaxPoints || len(edges) == 0 {
+	if len(edges)*max(series, 1) <= maxPoints || len(edges) == 0 {
 		return nil
 	}
 	return tooMany(window{edges[0], to, edges[0].Location()}, g, series)
@@ -55,8 +55,8 @@ func tooMany(w window, g Granularity, series int) error {
 		buckets = fmt.Sprintf("more than 10000 buckets × %d series", series)
 	}
 	coarser := false
-	for _, c := range Granularities {
-		if coarser && len(edgesUpTo(w.from, w.to, c, w.loc, MaxPoints))*max(series, 1) <= MaxPoints {
+	for _, c := range granularities {
+		if coarser && len(edgesUpTo(w.from, w.to, c, w.loc, maxPoints))*max(series, 1) <= maxPoints {
 			return fault.Field("granularity", fmt.Sprintf("%s gives %s; use %s or a shorter range", g, buckets, c))
 		}
 		coarser = coarser || c == g

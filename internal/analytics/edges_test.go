@@ -107,7 +107,7 @@ func TestEdgesRefusesWhatIsTooMuch(t *testing.T) {
 		t.Errorf("took %v: the buckets were made before they were counted", d)
 	}
 	edges, err := Edges(from, from.Add(10_000*time.Minute), Minute, nil)
-	if err != nil || len(edges) != MaxPoints {
+	if err != nil || len(edges) != maxPoints {
 		t.Errorf("exactly the most: %d edges, %v", len(edges), err)
 	}
 	if _, err := Edges(from, from.Add(10_000*time.Minute+1), Minute, nil); fault.CodeOf(err) != fault.Invalid {
@@ -166,7 +166,7 @@ func TestEdgesCoverTheRange(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		loc := locations[rapid.SampledFrom(zones).Draw(t, "zone")]
-		g := rapid.SampledFrom(Granularities).Draw(t, "granularity")
+		g := rapid.SampledFrom(granularities).Draw(t, "granularity")
 		unit := map[Granularity]time.Duration{Minute: time.Minute, Hour: time.Hour, Day: 24 * time.Hour, Week: 168 * time.Hour, Month: 731 * time.Hour}[g]
 		year := rapid.IntRange(1960, 2060).Draw(t, "year")
 		// Every kind of place, but often near a change of the clock.
@@ -250,7 +250,7 @@ func TestGrainFor(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, g := range Granularities {
+	for _, g := range granularities {
 		if got, err := ParseGranularity("granularity", string(g)); err != nil || got != g {
 			t.Errorf("%s: %v, %v", g, got, err)
 		}

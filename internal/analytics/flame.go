@@ -12,45 +12,34 @@ import (
 // have the same name, so what is summed up is also marked.
 const Other = "(other)"
 
-// RootName is the name of a flame tree's root.
-const RootName = "Project"
+const rootName = "Project"
 
 // DefaultMaxNodes bounds a flame tree when nothing else is said.
 const DefaultMaxNodes = 5_000
 
 // Node is a node of a flame tree. Value, Calls and Tokens of a node with children
 // are exactly the sums of theirs. Children come dearest first, then by name in
-// byte order.
+// byte order; a leaf's are nil, those of the root of an empty tree are not.
 type Node struct {
 	Name     string      `json:"name"`
 	Value    money.Total `json:"value"`
 	Calls    int64       `json:"callCount"`
 	Tokens   int64       `json:"tokens"`
 	Folded   bool        `json:"folded,omitempty"` // stands for smaller siblings
-	Children []*Node     `json:"children,omitempty"`
+	Children []*Node     `json:"children,omitzero"`
 }
 
-// Flame makes the tree of rows, which hold one name for each level and no two
-// the same names. At most maxNodes nodes remain, the root and every "(other)"
-// counted: the dearest ones, wherever they are. fault.Invalid when the tokens do
-// not fit 63 bits.
-func Flame(rows []Row, maxNodes int) (*Node, error) {
-	levels := 0
-	if len(rows) > 0 {
-		levels = len(rows[0].Names)
-	}
-	byDepth := make([][]Row, levels+1)
-	byDepth[levels] = rows
-	return FlameOf(byDepth, maxNodes)
-}
-
-// FlameOf makes the tree of the answers to one Query for each depth: byDepth[k]
-// groups by the first k levels, byDepth[0] is the total. Each answer may be cut
-// to its maxNodes dearest rows and the tree is still the same, exactly: a node
-// that is among the dearest of all is among the dearest of its depth, and so is
-// its parent, which costs no less. A nil answer is summed from the next deeper
-// one, which then must not be cut.
-func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
+// Flame makes the tree of the answers to one Query for each depth: byDepth[k]
+// groups by the first k levels, byDepth[0] is the total. At most maxNodes nodes
+// remain, the root and every "(other)" counted: the dearest ones, wherever they
+// are.
+//
+// Each answer may be cut to its maxNodes dearest rows and the tree is still the
+// same, exactly: a node that is among the dearest of all is among the dearest of
+// its depth, and so is its parent, which costs no less. A nil answer is summed
+// from the next deeper one, which then must not be cut. fault.Invalid when the
+// tokens do not fit 63 bits.
+func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 	leaf := len(byDepth) - 1
 	byDepth = slices.Clone(byDepth)
 	for depth := leaf - 1; depth >= 0; depth-- {
@@ -72,7 +61,7 @@ func FlameOf(byDepth [][]Row, maxNodes int) (*Node, error) {
 	})
 	nodes = keepable(nodes, leaf, maxNodes)
 
-	root := &Node{Name: RootName}
+	root := &Node{Name: rootName, Children: []*Node{}}
 	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
 		total := &byDepth[0][0]
 		if total.TokensOverflow() {
@@ -117,7 +106,7 @@ func rollUp(rows []Row, depth int) ([]Row, error) {
 			index[path(names)] = at
 			sums = append(sums, Row{Names: names})
 		}
-		if err := sums[at].Merge(&rows[i]); err != nil {
+		if err := sums[at].merge(&rows[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -136,7 +125,7 @@ type flameNode struct {
 
 func (n *flameNode) name() string {
 	if n.depth == 0 {
-		return RootName
+		return rootName
 	}
 	return n.row.Names[n.depth-1]
 }

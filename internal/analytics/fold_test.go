@@ -61,7 +61,7 @@ func TestFoldNeverChangesASum(t *testing.T) {
 			if buckets[at] == nil {
 				buckets[at] = &Row{Bucket: at}
 			}
-			if err := buckets[at].Merge(&e.row); err != nil {
+			if err := buckets[at].merge(&e.row); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -79,7 +79,7 @@ func TestFoldNeverChangesASum(t *testing.T) {
 			want[i].Bucket = edges[i]
 			for j := range events {
 				if e := &events[j]; !e.at.Before(edges[i]) && (i+1 == len(edges) || e.at.Before(edges[i+1])) {
-					if err := want[i].Merge(&e.row); err != nil {
+					if err := want[i].merge(&e.row); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -110,19 +110,19 @@ func TestMergeRefusesOverflow(t *testing.T) {
 	} {
 		var a, b Row
 		*field(&a), *field(&b) = math.MaxInt64, 1
-		if err := a.Merge(&b); fault.CodeOf(err) != fault.Invalid {
+		if err := a.merge(&b); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%s: %v, want Invalid", name, err)
 		}
 	}
 	var both Row
-	if err := both.Merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
+	if err := both.merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("input and output together: %v, want Invalid", err)
 	}
 	var a Row
-	if err := a.Merge(&Row{First: instant(t, "2026-01-02T00:00:00Z"), Last: instant(t, "2026-01-03T00:00:00Z")}); err != nil {
+	if err := a.merge(&Row{First: instant(t, "2026-01-02T00:00:00Z"), Last: instant(t, "2026-01-03T00:00:00Z")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Merge(&Row{First: instant(t, "2026-01-01T00:00:00Z"), Last: instant(t, "2026-01-02T00:00:00Z")}); err != nil {
+	if err := a.merge(&Row{First: instant(t, "2026-01-01T00:00:00Z"), Last: instant(t, "2026-01-02T00:00:00Z")}); err != nil {
 		t.Fatal(err)
 	}
 	if a.First.Day() != 1 || a.Last.Day() != 3 {
@@ -134,7 +134,7 @@ func TestSubtractUndoesMerge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawRow(t), drawRow(t)
 		sum := a
-		if err := sum.Merge(&b); err != nil {
+		if err := sum.merge(&b); err != nil {
 			t.Fatal(err)
 		}
 		sum.Subtract(&b)
@@ -219,18 +219,29 @@ func leaves(n *Node, prefix []string, visit func([]string, *Node)) {
 	}
 }
 
+// flame makes the tree of leaves alone.
+func flame(rows []Row, maxNodes int) (*Node, error) {
+	levels := 0
+	if len(rows) > 0 {
+		levels = len(rows[0].Names)
+	}
+	byDepth := make([][]Row, levels+1)
+	byDepth[levels] = rows
+	return Flame(byDepth, maxNodes)
+}
+
 func TestFlameKeepsEverySum(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows, levels := drawLeaves(t)
 		maxNodes := rapid.IntRange(1, 80).Draw(t, "maxNodes")
-		root, err := Flame(rows, maxNodes)
+		root, err := flame(rows, maxNodes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := Row{}
 		byPath := map[string]*Row{}
 		for i := range rows {
-			if err := want.Merge(&rows[i]); err != nil {
+			if err := want.merge(&rows[i]); err != nil {
 				t.Fatal(err)
 			}
 			byPath[strings.Join(rows[i].Names, "\x00")] = &rows[i]
@@ -252,7 +263,7 @@ func TestFlameKeepsEverySum(t *testing.T) {
 				t.Fatalf("leaf %q is %+v, want %+v", path, n, r)
 			}
 		})
-		if whole, err := Flame(rows, 1<<20); err != nil {
+		if whole, err := flame(rows, 1<<20); err != nil {
 			t.Fatal(err)
 		} else if all := checkTree(t, whole); all <= maxNodes && found != len(rows) {
 			t.Fatalf("%d of %d leaves shown although all %d nodes fit in %d", found, len(rows), all, maxNodes)
@@ -268,7 +279,7 @@ func TestFlameOfCutAnswersIsTheSame(t *testing.T) {
 			return
 		}
 		maxNodes := rapid.IntRange(1, 40).Draw(t, "maxNodes")
-		whole, err := Flame(rows, maxNodes)
+		whole, err := flame(rows, maxNodes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,7 +288,7 @@ func TestFlameOfCutAnswersIsTheSame(t *testing.T) {
 			byDepth[depth] = rank(rows, depth)
 			byDepth[depth] = byDepth[depth][:min(maxNodes, len(byDepth[depth]))]
 		}
-		cut, err := FlameOf(byDepth, maxNodes)
+		cut, err := Flame(byDepth, maxNodes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,7 +337,7 @@ func TestFlameFoldsTheSmallest(t *testing.T) {
 		row(50, "chat", "big"), row(30, "chat", "mid"), row(3, "chat", "small"), row(2, "chat", "tiny"),
 		row(10, Other, "big"), row(1, "rare", "big"),
 	}
-	root, err := Flame(rows, 8)
+	root, err := flame(rows, 8)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,11 +362,11 @@ func TestFlameFoldsTheSmallest(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
-	empty, err := Flame(nil, 10)
-	if err != nil || empty.Name != "Project" || empty.Value.Sign() != 0 || empty.Children != nil {
+	empty, err := flame(nil, 10)
+	if err != nil || empty.Name != "Project" || empty.Value.Sign() != 0 || empty.Children == nil || len(empty.Children) > 0 {
 		t.Errorf("no rows: %+v, %v", empty, err)
 	}
-	if _, err := Flame([]Row{{Names: []string{"a"}, Input: math.MaxInt64, Output: 1, Calls: 1}}, 10); fault.CodeOf(err) != fault.Invalid {
+	if _, err := flame([]Row{{Names: []string{"a"}, Input: math.MaxInt64, Output: 1, Calls: 1}}, 10); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("too many tokens: %v, want Invalid", err)
 	}
 }
@@ -367,7 +378,7 @@ func TestFlameIsFast(t *testing.T) {
 		rows[i] = Row{Names: []string{fmt.Sprint("user", i/4), fmt.Sprint("session", i)}, Cost: money.TotalOf(money.USD(i * 7919 % 10_007)), Calls: 1}
 	}
 	began := time.Now()
-	root, err := Flame(rows, DefaultMaxNodes)
+	root, err := flame(rows, DefaultMaxNodes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,13 @@ const (
 	Month  Granularity = "month"
 )
 
-// Granularities lists them, finest first.
-var Granularities = []Granularity{Minute, Hour, Day, Week, Month}
+// granularities lists them, finest first.
+var granularities = []Granularity{Minute, Hour, Day, Week, Month}
 
 // ParseGranularity reads a granularity from outside; field names the parameter
 // in the error.
 func ParseGranularity(field, s string) (Granularity, error) {
-	for _, g := range Granularities {
+	for _, g := range granularities {
 		if s == string(g) {
 			return g, nil
 		}

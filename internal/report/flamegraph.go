@@ -54,7 +54,7 @@ func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analyti
 			}
 		}
 		var err error
-		root, err = analytics.FlameOf(byDepth, nodes)
+		root, err = analytics.Flame(byDepth, nodes)
 		return err
 	})
 	return root, err

@@ -18,8 +18,10 @@ func TestFlamegraphIsExact(t *testing.T) {
 		{analytics.Model, analytics.User}, {analytics.Tag("none"), analytics.User},
 	} {
 		rows := reference.Query(records, analytics.Query{Filter: window, GroupBy: levels, Measures: analytics.MeasureTokens}).Rows
+		byDepth := make([][]analytics.Row, len(levels)+1)
+		byDepth[len(levels)] = rows
 		for _, nodes := range []int{2, 3, 10, 50, 100, 5000} {
-			want, err := analytics.Flame(rows, nodes)
+			want, err := analytics.Flame(byDepth, nodes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +50,7 @@ func TestFlamegraphIsExact(t *testing.T) {
 func TestFlamegraphOfNothing(t *testing.T) {
 	s, _ := service(&reference.Ledger{})
 	got, err := s.Flamegraph(t.Context(), FlamegraphRequest{Filter: window, Levels: []analytics.Dimension{analytics.Feature}})
-	if diff := cmp.Diff(&analytics.Node{Name: "Project"}, got, totals); err != nil || diff != "" {
+	if diff := cmp.Diff(&analytics.Node{Name: "Project", Children: []*analytics.Node{}}, got, totals); err != nil || diff != "" {
 		t.Errorf("%v, want -, got +:\n%s", err, diff)
 	}
 }
