@@ -168,54 +168,53 @@ func rates(prices map[string]jsontext.Value, note func(key string)) ([]pricing.R
 		if !ok {
 			return nil, fmt.Errorf("unknown price key %q", key)
 		}
-		r := pricing.Rate{Unit: u}
-		read := func(v jsontext.Value) (money.USD, error) {
-			p, rounded, err := amount(v)
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", key, err)
-			}
-			if rounded {
-				note(key)
-			}
-			return p, nil
-		}
-		var err error
-		if raw.Kind() != '{' {
-			if r.Price, err = read(raw); err != nil {
-				return nil, err
-			}
-			out = append(out, r)
-			continue
-		}
-		var tiered struct {
-			Base  jsontext.Value `json:"base"`
-			Tiers []struct {
-				Start jsontext.Value `json:"start"`
-				Price jsontext.Value `json:"price"`
-			} `json:"tiers"`
-		}
-		if err := json.Unmarshal(raw, &tiered, json.RejectUnknownMembers(true)); err != nil {
+		r, rounded, err := rate(raw)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
-		if r.Price, err = read(tiered.Base); err != nil {
-			return nil, err
+		if rounded {
+			note(key)
 		}
-		for _, t := range tiered.Tiers {
-			start, err := strconv.ParseInt(string(t.Start), 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("%s: threshold %s", key, t.Start)
-			}
-			p, err := read(t.Price)
-			if err != nil {
-				return nil, err
-			}
-			r.Above = append(r.Above, pricing.Step{InputTokens: start, Price: p})
-		}
-		slices.SortFunc(r.Above, func(a, b pricing.Step) int { return int(a.InputTokens - b.InputTokens) })
+		r.Unit = u
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b pricing.Rate) int { return int(a.Unit) - int(b.Unit) })
 	return out, nil
+}
+
+// rate reads a number, or a number with thresholds.
+func rate(raw jsontext.Value) (r pricing.Rate, rounded bool, err error) {
+	if raw.Kind() != '{' {
+		r.Price, rounded, err = amount(raw)
+		return r, rounded, err
+	}
+	var tiered struct {
+		Base  jsontext.Value `json:"base"`
+		Tiers []struct {
+			Start jsontext.Value `json:"start"`
+			Price jsontext.Value `json:"price"`
+		} `json:"tiers"`
+	}
+	if err := json.Unmarshal(raw, &tiered, json.RejectUnknownMembers(true)); err != nil {
+		return r, false, err
+	}
+	if r.Price, rounded, err = amount(tiered.Base); err != nil {
+		return r, false, err
+	}
+	for _, t := range tiered.Tiers {
+		start, err := strconv.ParseInt(string(t.Start), 10, 64)
+		if err != nil {
+			return r, false, fmt.Errorf("threshold %s", t.Start)
+		}
+		p, also, err := amount(t.Price)
+		if err != nil {
+			return r, false, err
+		}
+		rounded = rounded || also
+		r.Above = append(r.Above, pricing.Step{InputTokens: start, Price: p})
+	}
+	slices.SortFunc(r.Above, func(a, b pricing.Step) int { return int(a.InputTokens - b.InputTokens) })
+	return r, rounded, nil
 }
 
 // amount reads a price exactly and rounds it half-even to a picodollar.
