@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"testing"
+	"time"
 
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
@@ -136,6 +137,21 @@ func TestOutcomeIsNoPrice(t *testing.T) {
 		change(&call)
 		if got, err := b.Price(&call); err != nil || got.Total().String() != "2.5" || got.Source != usage.SourceCatalog {
 			t.Errorf("%+v: %s, %v", call, got.Total(), err)
+		}
+	}
+}
+
+// A model whose only price is for a part of the day has none at other times, and
+// is not mistaken for one that has.
+func TestAWindowAlone(t *testing.T) {
+	night := Window{Start: 22 * time.Hour, End: 6 * time.Hour}
+	b := smallBook(t, ModelData{ID: "m", Versions: []Version{{Window: &night, Rates: []Rate{rate(t, usage.Input, "1")}}}})
+	for at, want := range map[string]usage.Source{
+		"2026-01-01T21:59:59Z": usage.SourceUnpriced, "2026-01-01T22:00:00Z": usage.SourceCatalog,
+		"2026-01-01T05:59:59Z": usage.SourceCatalog, "2026-01-01T06:00:00Z": usage.SourceUnpriced,
+	} {
+		if q := mustQuote(t, b, Call{Provider: "acme", Model: "m", At: instant(t, at)}); q.Source != want {
+			t.Errorf("at %s the source is %s, want %s", at, q.Source, want)
 		}
 	}
 }
