@@ -17,7 +17,7 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 		switch command.Name {
 		case "serve":
 			idle = []string{"server", "key", "json"}
-		case "version":
+		case "version", "doctor":
 			idle = []string{"server", "key"}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Who reads help wants to know what happens without the flag, and what to type.
 func TestHelpIsComplete(t *testing.T) {
 	commands := []string{
-		"serve", "demo", "import", "top", "breakdown", "flame", "series", "prompts", "events", "jobs", "health",
+		"serve", "demo", "import", "top", "breakdown", "flame", "series", "prompts", "events", "jobs", "health", "doctor",
 		"prices list", "prices quote", "prices explain", "prices unpriced", "prices set", "prices delete",
 	}
 	for _, command := range commands {
