@@ -42,9 +42,9 @@ func (in *Input) AddProblem(field, rule string) {
 }
 
 // AddUnknown notes a field that is ignored; what no answer would list is not
-// kept.
+// kept, but for one more, which tells that there are more.
 func (in *Input) AddUnknown(field []byte) {
-	if len(in.Unknown) < maxWarnings {
+	if len(in.Unknown) <= maxWarnings {
 		in.Unknown = append(in.Unknown, usage.Shorten(string(field)))
 	}
 }

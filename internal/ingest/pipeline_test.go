@@ -303,18 +303,23 @@ func TestAnnounceCannotFailStoredEvents(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	r := newRig(nil)
-	typo := input("a")
-	typo.AddUnknown([]byte("cachedToken"))
-	for range 40 {
-		typo.AddUnknown([]byte("x\n"))
-	}
-	got, err := r.Ingest(t.Context(), Batch{Events: []Input{input("b"), typo}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got.Warnings) != 20 || got.Warnings[0] != "events[1].cachedToken: unknown field, ignored" ||
-		got.Warnings[1] != "events[1].x?: unknown field, ignored" {
-		t.Errorf("got %d warnings, first %q", len(got.Warnings), got.Warnings[0])
+	for unknown, want := range map[int]int{0: 1, 19: 20, 20: 21, 40: 21} {
+		typo := input(fmt.Sprint(unknown))
+		typo.AddUnknown([]byte("cachedToken"))
+		for range unknown {
+			typo.AddUnknown([]byte("x\n"))
+		}
+		got, err := r.Ingest(t.Context(), Batch{Events: []Input{input("b"), typo}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Warnings) != want || got.Warnings[0] != "events[1].cachedToken: unknown field, ignored" ||
+			want > 1 && got.Warnings[1] != "events[1].x?: unknown field, ignored" {
+			t.Errorf("%d unknown fields: %d warnings, first %q", unknown+1, len(got.Warnings), got.Warnings[0])
+		}
+		if last := got.Warnings[len(got.Warnings)-1]; (last == "more unknown fields are not listed") != (want == 21) {
+			t.Errorf("%d unknown fields: the last warning says %q", unknown+1, last)
+		}
 	}
 }
 

@@ -119,7 +119,7 @@ func warnings(events []Input) []string {
 	for i := range events {
 		for _, field := range events[i].Unknown {
 			if len(out) == maxWarnings {
-				return out
+				return append(out, "more unknown fields are not listed")
 			}
 			out = append(out, eventField(i, field)+": unknown field, ignored")
 		}
