@@ -47,13 +47,9 @@ type answered[T any] struct {
 // writeFile replaces a file as a whole: a reader never sees half of it.
 func writeFile(path string, content []byte) (err error) {
 	defer func() {
-		// The temporary file's name would tell nobody anything.
-		var bad *fs.PathError
-		if errors.As(err, &bad) {
-			err = bad.Err
-		}
 		if err != nil {
-			err = fmt.Errorf("writing %s: %w", path, err)
+			// The temporary file's name would tell nobody anything.
+			err = fmt.Errorf("writing %s: %w", path, withoutPath(err))
 		}
 	}()
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -77,6 +73,15 @@ func writeFile(path string, content []byte) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// withoutPath is why a file's operation failed, for where its name is said.
+func withoutPath(err error) error {
+	var bad *fs.PathError
+	if errors.As(err, &bad) {
+		return bad.Err
+	}
+	return err
 }
 
 // heading says what an answer covers, above its table.

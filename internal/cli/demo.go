@@ -122,7 +122,7 @@ Hidden in them, to be found:
   %s costs more since %s: its prompt grew from %s to %s tokens
   %s ran %d times as often on %s
   %s writes a cache that nobody reads
-  %s sends up to fifty times the usual input now and then
+  %s sends a dozen times the usual input now and then
   %s uses a model of its own, %s, that has no price
   %s comes with the amount that its provider charged
 `,

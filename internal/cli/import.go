@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -234,7 +233,7 @@ func (e *sourceError) Unwrap() error { return e.error }
 func (l *load) read(index int, path string) error {
 	src, err := openSource(l.s.ctx, path, l.s.stdio.In)
 	if err != nil {
-		return &sourceError{err}
+		return &sourceError{withoutPath(err)}
 	}
 	defer func() { _ = src.Close() }() // what was only read loses nothing
 	reader, err := csvevents.Open(src, l.options)
@@ -269,11 +268,7 @@ func checkFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		var bad *fs.PathError
-		if errors.As(err, &bad) {
-			err = bad.Err
-		}
-		return usagef("%s: %v", path, err)
+		return usagef("%s: %v", path, withoutPath(err))
 	case info.IsDir():
 		return usagef("%s is a directory; name the files in it", path)
 	}

@@ -84,6 +84,10 @@ func (p *pricesSetCmd) Run(s *session) error {
 		if err != nil {
 			return fmt.Errorf("reading the result of job %s: %w", job.ID, err)
 		}
+		if done.Calls == 0 {
+			fmt.Fprintln(s.out, "No stored call was without a price then; those that have one keep their cost.")
+			break
+		}
 		fmt.Fprintf(s.out, "%s calls that had no price: %s before, %s now\n", count(done.Calls), money(done.OldCost), money(done.NewCost))
 	case result.JobID != "" && (result.EffectiveFrom == nil || result.EffectiveFrom.Before(time.Now())):
 		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
