@@ -20,7 +20,9 @@ func TestTimes(t *testing.T) {
 		{"2023-11-16 18:17:03.9799609", utc, "2023-11-16T18:17:03.97996Z"},
 		{"2023-11-16T18:17:03Z", utc, "2023-11-16T18:17:03Z"},
 		{"2023-11-16T18:17:03+05:45", utc, "2023-11-16T12:32:03Z"},
-		{"2023-11-16 18:17:03+0100", utc, ""},
+		{"2023-11-16 18:17:03+0100", utc, "2023-11-16T17:17:03Z"},
+		{"2023-11-16 18:17:03.97996+00", timing{location: berlin}, "2023-11-16T18:17:03.97996Z"}, // as PostgreSQL writes it
+		{"2023-11-16 18:17:03-03:30", utc, "2023-11-16T21:47:03Z"},
 		{"2023-11-16 18:17:03 +0100", utc, "2023-11-16T17:17:03Z"},
 		{"2023-11-16 18:17:03+01:00", utc, "2023-11-16T17:17:03Z"},
 		{"2023-11-16 18:17:03 UTC", timing{location: berlin}, "2023-11-16T18:17:03Z"},
@@ -31,6 +33,9 @@ func TestTimes(t *testing.T) {
 		{"1700158623", utc, ""},
 		{"1700158623", timing{format: UnixSeconds, location: time.UTC}, "2023-11-16T18:17:03Z"},
 		{"1700158623.97996", timing{format: UnixSeconds, location: time.UTC}, "2023-11-16T18:17:03.97996Z"},
+		{"1700158623.9799609", timing{format: UnixSeconds, location: time.UTC}, "2023-11-16T18:17:03.97996Z"},
+		{"1700158623979.9609", timing{format: UnixMillis, location: time.UTC}, "2023-11-16T18:17:03.97996Z"},
+		{"253402300799", timing{format: UnixSeconds, location: time.UTC}, ""},
 		{"1.7001586239e9", timing{format: UnixSeconds, location: time.UTC}, "2023-11-16T18:17:03.9Z"},
 		{"1700158623979", timing{format: UnixMillis, location: time.UTC}, "2023-11-16T18:17:03.979Z"},
 		{"1700158623979000000", timing{format: UnixMillis, location: time.UTC}, ""},
@@ -55,7 +60,7 @@ func TestTimes(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	for text, want := range map[string]string{
 		"5": "5", " 5 ": "5", "+5": "5", "007": "7", "000": "0", ".5": "0.5", "5.": "5", "-.5e3": "-0.5e3", "1E+05": "1E+05",
-		"1,234": "", "1 234": "", "NaN": "", "0x10": "", "-": "", ".": "", "1e": "", "--1": "", "+-1": "-1", "٣": "",
+		"1,234": "", "1 234": "", "NaN": "", "0x10": "", "-": "", ".": "", "1e": "", "--1": "", "+-1": "", "٣": "",
 	} {
 		got, err := convert(target{field: fieldIndex["latencyMs"]}, []byte(text), timing{})
 		if got != want || (err == nil) != (want != "") {

@@ -82,10 +82,11 @@ func convert(t target, cell []byte, at timing) (string, error) {
 // plain writes a number as JSON does: no plus, no leading zeros, a digit on both
 // sides of the point. What is no number stays none.
 func plain(cell []byte) []byte {
-	s := strings.TrimPrefix(string(cell), "+")
-	sign := ""
+	sign, s := "", string(cell)
 	if rest, ok := strings.CutPrefix(s, "-"); ok {
 		sign, s = "-", rest
+	} else {
+		s = strings.TrimPrefix(s, "+")
 	}
 	mantissa, exponent := s, ""
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
@@ -109,22 +110,23 @@ func plain(cell []byte) []byte {
 
 // layouts are the calendar forms beside RFC 3339; fractions of a second are
 // taken by all.
-var layouts = []string{"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05 -07:00", "2006-01-02T15:04:05-0700"}
+var layouts = []string{"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z07", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05 -07:00", "2006-01-02T15:04:05-0700"}
 
 var localLayouts = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05"}
 
 func (at timing) parse(cell []byte) (time.Time, error) {
 	if at.format != Calendar {
-		scale := 6
+		scale := 9
 		if at.format == UnixMillis {
-			scale = 3
+			scale = 6
 		}
+		// In nanoseconds, so that what is finer than a microsecond is cut off and
+		// not rounded, as in every other form.
 		n, ok := money.ParseDecimal(plain(cell), scale)
-		const last = 253402300799_999999 // the end of the year 9999
-		if !ok || n.Value < 0 || n.Value > last {
+		if !ok || n.Negative || n.Over {
 			return time.Time{}, errors.New("must be a number of seconds or milliseconds since 1970, not " + quote(cell))
 		}
-		return time.UnixMicro(n.Value), nil
+		return time.Unix(0, n.Value), nil
 	}
 	var t time.Time
 	if err := t.UnmarshalText(cell); err == nil {
