@@ -136,16 +136,13 @@ func layOut(spans []period) []period {
 func (s *schedule) at(t time.Time, micros int64) *price {
 	ps := s.periods
 	if len(ps) > 1 {
-		lo, hi := 0, len(ps) // the last period that starts at or before t
+		lo, hi := 1, len(ps) // the last period that starts at or before t, or the first
 		for lo < hi {
 			if mid := int(uint(lo+hi) >> 1); ps[mid].from <= micros {
 				lo = mid + 1
 			} else {
 				hi = mid
 			}
-		}
-		if lo == 0 {
-			return nil
 		}
 		ps = ps[lo-1 : lo]
 	}
