@@ -87,7 +87,7 @@ func New(baseURL string, options ...Option) (*Client, error) {
 	c := &Client{
 		base:      base,
 		userAgent: "costprof-go",
-		http:      &http.Client{Transport: transport},
+		http:      &http.Client{Transport: transport, CheckRedirect: sameMethod},
 		retry:     DefaultRetry(),
 		now:       time.Now,
 	}
@@ -112,6 +112,18 @@ func New(baseURL string, options ...Option) (*Client, error) {
 	case Uncompressed:
 	}
 	return c, nil
+}
+
+// sameMethod follows a redirect only as what it was. A POST that is sent on as a
+// GET, as 301 and 302 have it, would lose its events and be answered with a list.
+func sameMethod(next *http.Request, via []*http.Request) error {
+	if next.Method != via[0].Method {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
 }
 
 // BaseURL is where the server is, without a trailing slash.

@@ -205,6 +205,11 @@ func (c *Client) sendBatch(ctx context.Context, b *batch, s sending) (Result, er
 		return Result{}, c.foreign("events")
 	}
 	r := Result(wire)
+	// Every event is one of the four. An answer that counts others is of something
+	// that did not store them.
+	if n := r.Accepted + r.Duplicates + len(r.Conflicts) + len(r.Rejected); n != len(b.indexes) {
+		return Result{}, fmt.Errorf("client: the server answered for %d of %d events; is %s a costprof server?", n, len(b.indexes), c.BaseURL())
+	}
 	for i := range r.Conflicts {
 		r.Conflicts[i].Index = b.at(r.Conflicts[i].Index)
 	}

@@ -132,7 +132,7 @@ func TestSendIndexesAreTheCallers(t *testing.T) {
 			return
 		}
 		if r.URL.Query().Get("partial") == "true" {
-			io.WriteString(w, `{"accepted":8,"duplicates":1,"conflicts":[{"index":9,"id":"x"}],"rejected":[{"index":3,"errors":{"feature":["is required"]}}],"warnings":["w"]}`)
+			io.WriteString(w, `{"accepted":7,"duplicates":1,"conflicts":[{"index":9,"id":"x"}],"rejected":[{"index":3,"errors":{"feature":["is required"]}}],"warnings":["w"]}`)
 			return
 		}
 		w.WriteHeader(400)
@@ -149,8 +149,46 @@ func TestSendIndexesAreTheCallers(t *testing.T) {
 	}
 	batches = 0
 	r, err = c.Send(t.Context(), events, Partial())
-	if err != nil || r.Accepted != 508 || r.Rejected[0].Index != 503 || r.Conflicts[0].Index != 509 {
+	if err != nil || r.Accepted != 507 || r.Rejected[0].Index != 503 || r.Conflicts[0].Index != 509 {
 		t.Errorf("partial = %+v, %v", r, err)
+	}
+}
+
+// Success without an account of every event is no success: something else than a
+// costprof server may have taken, and dropped, what was sent.
+func TestSendTrustsOnlyAFullAccount(t *testing.T) {
+	for _, answer := range []string{`{}`, `{"data":[]}`, `{"accepted":1}`, `{"accepted":3}`, `[]`} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
+		r, err := c.Send(t.Context(), make([]Event, 2))
+		if err == nil || r.Accepted != 0 || !strings.Contains(err.Error(), "a costprof server?") {
+			t.Errorf("%s: %+v, %v", answer, r, err)
+		}
+	}
+}
+
+func TestSendIsNotRedirectedIntoAQuestion(t *testing.T) {
+	asked := 0
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/events" {
+			status := http.StatusMovedPermanently
+			if asked == 1 {
+				status = http.StatusPermanentRedirect
+			}
+			asked++
+			http.Redirect(w, r, "/elsewhere", status)
+			return
+		}
+		if r.Method != http.MethodPost {
+			t.Errorf("the redirect was followed by %s", r.Method)
+		}
+		io.WriteString(w, `{"accepted":1}`)
+	})
+	events := make([]Event, 1)
+	if r, err := c.Send(t.Context(), events); StatusOf(err) != http.StatusMovedPermanently || r.Accepted != 0 {
+		t.Errorf("301: %+v, %v", r, err)
+	}
+	if r, err := c.Send(t.Context(), events); err != nil || r.Accepted != 1 {
+		t.Errorf("308: %+v, %v", r, err)
 	}
 }
 
@@ -166,7 +204,7 @@ func TestSendFillsTimestampsOnce(t *testing.T) {
 			w.WriteHeader(503)
 			return
 		}
-		io.WriteString(w, `{"accepted":2}`)
+		io.WriteString(w, `{"accepted":2,"duplicates":1}`)
 	})
 	given := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	events := []Event{{SpanID: "a"}, {SpanID: "a"}, {SpanID: "b", Timestamp: given}}
