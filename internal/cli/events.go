@@ -105,7 +105,11 @@ func (e *eventsCmd) lines(s *session, c *client.Client, request client.EventsReq
 
 func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsRequest) error {
 	// Widths need the rows, so a long list is drawn a page at a time.
-	page, shown := newEventTable(), 0
+	location, err := time.LoadLocation(e.TZ)
+	if err != nil || e.TZ == "Local" {
+		return usagef("--tz must be an IANA time zone such as Europe/Berlin")
+	}
+	page, shown := newEventTable(location), 0
 	more := false
 	for event, err := range c.Events(s.ctx, request) {
 		if err != nil {
@@ -115,11 +119,11 @@ func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsReq
 			more = true
 			break
 		}
-		page.add(eventRow(&event)...)
+		page.add(eventRow(&event, location)...)
 		shown++
 		if len(page.rows) == pageSize {
 			page.write(s.out, s.term)
-			page = newEventTable()
+			page = newEventTable(location)
 		}
 	}
 	switch {
@@ -134,15 +138,15 @@ func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsReq
 	return nil
 }
 
-func newEventTable() *table {
+func newEventTable(location *time.Location) *table {
 	return &table{columns: []column{
-		{title: "TIME (UTC)"}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
+		{title: "TIME (" + location.String() + ")"}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
 		{title: "INPUT", right: true, drop: 1}, {title: "OUTPUT", right: true, drop: 2}, {title: "COST", right: true},
 		{title: "SOURCE", drop: 4}, {title: "LATENCY", right: true, drop: 5}, {title: "STATUS", drop: 3}, {title: "ID", drop: 6},
 	}}
 }
 
-func eventRow(e *client.StoredEvent) []string {
+func eventRow(e *client.StoredEvent, location *time.Location) []string {
 	status := "ok"
 	if e.IsError {
 		status = "error"
@@ -151,7 +155,7 @@ func eventRow(e *client.StoredEvent) []string {
 		}
 	}
 	return []string{
-		e.Timestamp.UTC().Format("2006-01-02 15:04:05"), name(e.Feature), name(e.Model), count(e.InputTokens), count(e.OutputTokens),
+		e.Timestamp.In(location).Format(time.DateTime), name(e.Feature), name(e.Model), count(e.InputTokens), count(e.OutputTokens),
 		exactly(e.Cost), printable(e.CostSource), millis(float64(time.Duration(e.Latency).Microseconds()) / 1000), status, printable(e.ID),
 	}
 }
