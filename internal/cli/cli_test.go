@@ -114,9 +114,24 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"top"}, {"top", "--watch"}, {"breakdown", "--json"}, {"flame"}, {"series"}, {"prompts"}, {"events"}, {"events", "x"}, {"health"}, {"jobs"},
-		{"demo"}, {"import", file}, {"prices", "list"}, {"prices", "quote", "p", "m"}, {"prices", "explain", "m"}, {"prices", "unpriced"},
-		{"prices", "set", "p", "m", "input=1"}, {"prices", "delete", "p", "m"},
+		{"top"},
+		{"top", "--watch"},
+		{"breakdown", "--json"},
+		{"flame"},
+		{"series"},
+		{"prompts"},
+		{"events"},
+		{"events", "x"},
+		{"health"},
+		{"jobs"},
+		{"demo"},
+		{"import", file},
+		{"prices", "list"},
+		{"prices", "quote", "p", "m"},
+		{"prices", "explain", "m"},
+		{"prices", "unpriced"},
+		{"prices", "set", "p", "m", "input=1"},
+		{"prices", "delete", "p", "m"},
 	} {
 		start := time.Now()
 		got := run(t, append([]string{"--server", "http://127.0.0.1:1"}, args...)...)
@@ -146,8 +161,19 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 		"/health":                          `{"status":"ok","version":"` + evil + `","services":{"` + evil + `":"` + evil + `"}}`,
 	})
 	for _, args := range [][]string{
-		{"top"}, {"breakdown"}, {"flame"}, {"series", "--by", "feature"}, {"prompts"}, {"events"}, {"events", "x"}, {"health"}, {"jobs"}, {"jobs", "x"},
-		{"prices", "list"}, {"prices", "unpriced"}, {"prices", "explain", "m"},
+		{"top"},
+		{"breakdown"},
+		{"flame"},
+		{"series", "--by", "feature"},
+		{"prompts"},
+		{"events"},
+		{"events", "x"},
+		{"health"},
+		{"jobs"},
+		{"jobs", "x"},
+		{"prices", "list"},
+		{"prices", "unpriced"},
+		{"prices", "explain", "m"},
 	} {
 		got := run(t, append([]string{"--server", server}, args...)...)
 		if got.code != 0 {

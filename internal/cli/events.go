@@ -140,9 +140,16 @@ func (e *eventsCmd) table(s *session, c *client.Client, request client.EventsReq
 
 func newEventTable(location *time.Location) *table {
 	return &table{columns: []column{
-		{title: "TIME (" + location.String() + ")"}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
-		{title: "INPUT", right: true, drop: 1}, {title: "OUTPUT", right: true, drop: 2}, {title: "COST", right: true},
-		{title: "SOURCE", drop: 4}, {title: "LATENCY", right: true, drop: 5}, {title: "STATUS", drop: 3}, {title: "ID", drop: 6},
+		{title: "TIME (" + location.String() + ")"},
+		{title: "FEATURE", shrink: true},
+		{title: "MODEL", shrink: true},
+		{title: "INPUT", right: true, drop: 1},
+		{title: "OUTPUT", right: true, drop: 2},
+		{title: "COST", right: true},
+		{title: "SOURCE", drop: 4},
+		{title: "LATENCY", right: true, drop: 5},
+		{title: "STATUS", drop: 3},
+		{title: "ID", drop: 6},
 	}}
 }
 
@@ -205,8 +212,12 @@ func (s *session) showEvent(e *client.StoredEvent) {
 // priceLines draws quantity × price ÷ per = amount, and their sum.
 func (s *session) priceLines(lines []client.Line, cost client.USD) {
 	t := &table{columns: []column{
-		{title: "UNIT"}, {title: "QUANTITY", right: true}, {title: "PRICE", right: true}, {title: "PER", right: true},
-		{title: "AMOUNT", right: true}, {title: "", shrink: true},
+		{title: "UNIT"},
+		{title: "QUANTITY", right: true},
+		{title: "PRICE", right: true},
+		{title: "PER", right: true},
+		{title: "AMOUNT", right: true},
+		{title: "", shrink: true},
 	}}
 	for _, l := range lines {
 		note := ""

@@ -62,8 +62,11 @@ func (p *pricesListCmd) Run(s *session) error {
 		return nil
 	}
 	t := &table{columns: []column{
-		{title: "PROVIDER", shrink: true}, {title: "MODEL", shrink: true},
-		{title: "FOR", shrink: true, least: 12, idle: scopeAll}, {title: "FROM", drop: 3, idle: dayOpen}, {title: "TO", drop: 4, idle: dayOpen},
+		{title: "PROVIDER", shrink: true},
+		{title: "MODEL", shrink: true},
+		{title: "FOR", shrink: true, least: 12, idle: scopeAll},
+		{title: "FROM", drop: 3, idle: dayOpen},
+		{title: "TO", drop: 4, idle: dayOpen},
 		{title: "PRICES", shrink: true, least: 40},
 	}}
 	for _, price := range page.Items {
@@ -179,8 +182,12 @@ func (p *pricesUnpricedCmd) Run(s *session) error {
 		return nil
 	}
 	t := &table{columns: []column{
-		{title: "PROVIDER", shrink: true}, {title: "MODEL", shrink: true}, {title: "CALLS", right: true},
-		{title: "ESTIMATED", right: true, drop: 3, idle: money("")}, {title: "FIRST SEEN (UTC)", drop: 2}, {title: "LAST SEEN (UTC)", drop: 1},
+		{title: "PROVIDER", shrink: true},
+		{title: "MODEL", shrink: true},
+		{title: "CALLS", right: true},
+		{title: "ESTIMATED", right: true, drop: 3, idle: money("")},
+		{title: "FIRST SEEN (UTC)", drop: 2},
+		{title: "LAST SEEN (UTC)", drop: 1},
 	}}
 	for _, m := range page.Items {
 		t.add(name(m.Provider), name(m.Model), count(m.Calls), money(m.EstimatedCost),

@@ -49,9 +49,14 @@ func (p *promptsCmd) Run(s *session) error {
 		return nil
 	}
 	t := &table{columns: []column{
-		{title: "WASTED", right: true}, {title: "FEATURE", shrink: true}, {title: "MODEL", shrink: true},
-		{title: "INPUT", right: true, drop: 1}, {title: "MEDIAN", right: true, drop: 2}, {title: "RATIO", right: true},
-		{title: "EVENT", drop: 3}, {title: "WHAT TO DO", shrink: true, least: 40, drop: 4},
+		{title: "WASTED", right: true},
+		{title: "FEATURE", shrink: true},
+		{title: "MODEL", shrink: true},
+		{title: "INPUT", right: true, drop: 1},
+		{title: "MEDIAN", right: true, drop: 2},
+		{title: "RATIO", right: true},
+		{title: "EVENT", drop: 3},
+		{title: "WHAT TO DO", shrink: true, least: 40, drop: 4},
 	}}
 	for _, f := range page.Items {
 		advice := ""

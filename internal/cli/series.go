@@ -78,8 +78,11 @@ func total(series []client.Series) (calls int64, cost client.USD) {
 
 func pointsTable(points []client.Point) *table {
 	t := &table{columns: []column{
-		{title: "TIME"}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 2},
-		{title: "TOKENS", right: true, drop: 3}, {title: "", drop: 1},
+		{title: "TIME"},
+		{title: "COST", right: true},
+		{title: "CALLS", right: true, drop: 2},
+		{title: "TOKENS", right: true, drop: 3},
+		{title: "", drop: 1},
 	}}
 	times := make([]time.Time, len(points))
 	for i, p := range points {
@@ -100,8 +103,12 @@ func pointsTable(points []client.Point) *table {
 
 func (s *session) sparklines(series []client.Series) {
 	t := &table{columns: []column{
-		{title: "NAME", shrink: true}, {title: "COST", right: true}, {title: "CALLS", right: true, drop: 2},
-		{title: "DEAREST", right: true, drop: 4}, {title: "AT", drop: 3}, {title: "", drop: 1},
+		{title: "NAME", shrink: true},
+		{title: "COST", right: true},
+		{title: "CALLS", right: true, drop: 2},
+		{title: "DEAREST", right: true, drop: 4},
+		{title: "AT", drop: 3},
+		{title: "", drop: 1},
 	}}
 	for _, one := range series {
 		var amounts []client.USD

@@ -45,7 +45,10 @@ func TestPrintableNeverDrivesTheTerminal(t *testing.T) {
 func TestTableFits(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tab := &table{columns: []column{
-			{title: "FEATURE", shrink: true}, {title: "COST", right: true}, {title: "SHARE", right: true, drop: 1}, {title: "", drop: 9},
+			{title: "FEATURE", shrink: true},
+			{title: "COST", right: true},
+			{title: "SHARE", right: true, drop: 1},
+			{title: "", drop: 9},
 			{title: "CALLS", right: true, drop: 2},
 		}}
 		for range rapid.IntRange(0, 5).Draw(rt, "rows") {

@@ -229,8 +229,11 @@ func TestEdges(t *testing.T) {
 		}
 	}
 	for _, p := range []Params{
-		{}, {Days: 366, Events: 1, Until: until, Project: "p"}, {Days: 1, Until: until, Project: "p"},
-		{Days: 1, Events: MaxEvents + 1, Until: until, Project: "p"}, {Days: 1, Events: 1, Until: until},
+		{},
+		{Days: 366, Events: 1, Until: until, Project: "p"},
+		{Days: 1, Until: until, Project: "p"},
+		{Days: 1, Events: MaxEvents + 1, Until: until, Project: "p"},
+		{Days: 1, Events: 1, Until: until},
 		{Days: 30, Events: 1, Until: time.Date(2020, 1, 5, 0, 0, 0, 0, time.UTC), Project: "p"},
 	} {
 		if _, err := New(p); err == nil {
