@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -136,7 +137,7 @@ func bareSQL(ctx context.Context, db *sql.DB, text string) ([]time.Duration, err
 		}
 		for rows.Next() {
 		}
-		if err := rows.Close(); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return nil, err
 		}
 		if i > 0 {

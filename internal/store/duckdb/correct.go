@@ -86,7 +86,7 @@ func (w *writer) stage(ctx context.Context, changes []store.CostChange) (from, t
 	if err != nil {
 		return from, to, fmt.Errorf("stage changes: %w", err)
 	}
-	defer a.Close()
+	defer func() { _ = a.Close() }() // what matters was flushed
 	for _, c := range changes {
 		if from.IsZero() || c.Timestamp.Before(from) {
 			from = c.Timestamp

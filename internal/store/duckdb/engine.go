@@ -282,7 +282,7 @@ func (e *Engine) Close() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.db != nil {
-			if _, cerr := e.db.Exec(`CHECKPOINT`); cerr != nil {
+			if _, cerr := e.db.ExecContext(context.Background(), `CHECKPOINT`); cerr != nil {
 				e.log.Warn("checkpoint at close failed; the log will be replayed at the next start", "err", cerr)
 			}
 			err = e.db.Close()

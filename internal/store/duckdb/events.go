@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -162,7 +163,7 @@ func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usag
 		var ts time.Time
 		uuid := "'" + uuidText(id) + "'::UUID"
 		err = db.QueryRowContext(ctx, `SELECT ts FROM events WHERE id = `+uuid+` AND `+cond+` LIMIT 1`, s.args...).Scan(&ts)
-		if err == sql.ErrNoRows {
+		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no event %s", id)
 		}
 		if err != nil {
