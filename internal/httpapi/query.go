@@ -157,14 +157,6 @@ func (q *query) oneOf(name string, allowed ...string) string {
 	return ""
 }
 
-// list reads comma-separated values.
-func (q *query) list(name string) []string {
-	if q.text(name) == "" {
-		return nil
-	}
-	return strings.Split(q.text(name), ",")
-}
-
 // Limits of a page.
 const (
 	defaultLimit = 100
