@@ -174,7 +174,7 @@ func (p *twoPrices) turn(ctx context.Context, e store.Ledger, i int) error {
 // An answer is of one moment, also while all costs change at once.
 func testOneMoment(t *testing.T, open Opener) {
 	e := fresh(t, open)
-	p := newTwoPrices(400)
+	p := newTwoPrices(200)
 	appendAll(t, e, p.states[0])
 	type question struct {
 		ask  func() (got any, revision int64)
@@ -211,7 +211,7 @@ func testOneMoment(t *testing.T, open Opener) {
 	stop := meanwhile(t, func(i int) error { return p.turn(t.Context(), e, i) })
 	defer stop()
 	stateOf := map[int64]int{}
-	for round := range 40 {
+	for round := range 25 {
 		for i, q := range questions {
 			got, revision := q.ask()
 			state := slices.IndexFunc(q.want[:], func(w any) bool { return diff(w, got) == "" })
