@@ -16,14 +16,15 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
+// listSize is how many unfinished runs are in memory at once.
+const listSize = 1000
+
 // pageSize is how many events are corrected at once. Correcting holds up the
 // engine's writer, so it is what keeps a run from holding up ingest.
 const pageSize = 2000
 
 // everything finds any event.
 var everything = analytics.Filter{Aggregates: true}
-
-func isNotFound(err error) bool { return err != nil && fault.CodeOf(err) == fault.NotFound }
 
 // Recheck asks the worker to look once more for calls without a price that the
 // book can price. It does not wait. Who stored events priced by a book that was
@@ -93,11 +94,7 @@ func (s *Service) work(ctx context.Context) error {
 		if !s.recheck.Swap(false) {
 			return nil
 		}
-		t, err := s.lookAgain(ctx)
-		if err == nil && t != nil {
-			err = s.attempt(ctx, t)
-		}
-		if err != nil {
+		if err := s.lookAgain(ctx); err != nil {
 			s.recheck.Store(true)
 			return err
 		}
@@ -107,7 +104,7 @@ func (s *Service) work(ctx context.Context) error {
 // waiting lists unfinished runs, oldest first.
 func (s *Service) waiting(ctx context.Context) ([]*task, error) {
 	s.changing.Lock()
-	runs, err := s.Catalog.ListRuns(ctx, "running", 1000)
+	runs, err := s.Catalog.ListRuns(ctx, "running", listSize)
 	s.changing.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("list unfinished runs: %w", err)
@@ -132,18 +129,18 @@ func (s *Service) waiting(ctx context.Context) ([]*task, error) {
 }
 
 // lookAgain makes a run when the book knows prices for calls without one.
-func (s *Service) lookAgain(ctx context.Context) (*task, error) {
+func (s *Service) lookAgain(ctx context.Context) error {
 	in := input{Reason: reasonRecheck, Actor: "costprof"}
 	wanted, err := s.priced(ctx, s.Book(), &in, inProject(""))
 	if err != nil || len(wanted.rows) == 0 {
-		return nil, err
+		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, fmt.Errorf("make a run's id: %w", err)
+		return fmt.Errorf("make a run's id: %w", err)
 	}
-	t := &task{ID: id.String(), Started: s.Now().UTC().Truncate(time.Microsecond), Input: in}
-	return t, s.save(ctx, t, "running")
+	t := task{ID: id.String(), Started: s.Now().UTC().Truncate(time.Microsecond), Input: in}
+	return s.save(ctx, &t, "running")
 }
 
 // attempt finishes a run, well or not. An error means that it must be tried

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/pricing"
@@ -23,10 +24,10 @@ var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 // outage makes the operations of a store fail, one by one.
 type outage struct {
 	mu sync.Mutex
-	// calls counts operations that change something. The call with the number at
-	// fails: after its effect when late, else before.
-	calls, at int
-	late      bool
+	// calls counts operations that a run may be interrupted at. The call with the
+	// number at fails: after its effect when late, else before. While away all do.
+	calls, at  int
+	late, away bool
 }
 
 var errAway = &fault.Error{Code: fault.Unavailable, Message: "The store is away"}
@@ -34,7 +35,7 @@ var errAway = &fault.Error{Code: fault.Unavailable, Message: "The store is away"
 func (o *outage) around(effect func() error) error {
 	o.mu.Lock()
 	o.calls++
-	hit := o.at > 0 && o.calls == o.at
+	hit := o.away || o.at > 0 && o.calls == o.at
 	o.mu.Unlock()
 	if hit && !o.late {
 		return errAway
@@ -64,6 +65,14 @@ func (l *fakeLedger) Correct(ctx context.Context, c store.Correction) (n int64, 
 	return n, err
 }
 
+func (l *fakeLedger) Get(ctx context.Context, id usage.ID, f analytics.Filter) (r usage.Record, err error) {
+	err = l.around(func() error {
+		r, err = l.Ledger.Get(ctx, id, f)
+		return err
+	})
+	return r, err
+}
+
 func (l *fakeLedger) all(t *testing.T) map[string]usage.Record {
 	t.Helper()
 	out := make(map[string]usage.Record)
@@ -84,6 +93,7 @@ type fakeCatalog struct {
 	versions map[string]pricing.Version
 	log      []store.AuditEntry
 	runs     map[string]store.Run
+	lists    int // how often ListRuns was asked
 }
 
 func (c *fakeCatalog) ListPrices(context.Context) ([]pricing.Own, error) {
@@ -161,6 +171,10 @@ func (c *fakeCatalog) GetRun(_ context.Context, id string) (store.Run, error) {
 func (c *fakeCatalog) ListRuns(_ context.Context, state string, limit int) ([]store.Run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.lists++
+	if c.away {
+		return nil, errAway
+	}
 	var out []store.Run
 	for _, run := range c.runs {
 		if state == "" || run.State == state {

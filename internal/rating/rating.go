@@ -239,7 +239,7 @@ func (s *Service) Lines(ctx context.Context, r usage.Record) ([]pricing.Line, er
 	version, ok := book.Version(r.PriceID)
 	if !ok {
 		version, err = s.Catalog.GetVersion(ctx, r.PriceID)
-		if err != nil && fault.CodeOf(err) == fault.NotFound {
+		if fault.CodeOf(err) == fault.NotFound {
 			s.Log.Warn("The price version of a stored call is not in the catalog", "event", r.ID, "price", r.PriceID)
 			return nil, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/store"
@@ -154,7 +155,7 @@ func (s *Service) Jobs(ctx context.Context, state string, limit int) ([]store.Ru
 // applied says whether an event has the price by now.
 func (s *Service) applied(ctx context.Context, id usage.ID, priceID string) (bool, error) {
 	r, err := s.Ledger.Get(ctx, id, everything)
-	if isNotFound(err) {
+	if fault.CodeOf(err) == fault.NotFound {
 		return false, nil
 	}
 	return r.Source == usage.SourceCatalog && r.PriceID == priceID, err
