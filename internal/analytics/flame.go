@@ -64,8 +64,8 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 	root := &Node{Name: rootName, Children: []*Node{}}
 	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
 		total := &byDepth[0][0]
-		if total.TokensOverflow() {
-			return nil, errCounts()
+		if err := total.Fits(); err != nil {
+			return nil, err
 		}
 		root.Value, root.Calls, root.Tokens = total.Cost, total.Calls, total.Tokens()
 	}

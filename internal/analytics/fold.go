@@ -52,16 +52,13 @@ func (r *Row) merge(o *Row) error {
 		}
 		*sum += n
 	}
-	if r.TokensOverflow() {
-		return errCounts()
-	}
 	if r.First.IsZero() || !o.First.IsZero() && o.First.Before(r.First) {
 		r.First = o.First
 	}
 	if o.Last.After(r.Last) {
 		r.Last = o.Last
 	}
-	return nil
+	return r.Fits()
 }
 
 func errCounts() error {
@@ -90,6 +87,11 @@ func (r *Row) counters() [8]*int64 {
 // Tokens is input and output together.
 func (r *Row) Tokens() int64 { return r.Input + r.Output }
 
-// TokensOverflow says that input and output together do not fit 63 bits. It takes
-// millions of calls of the largest size that is accepted.
-func (r *Row) TokensOverflow() bool { return r.Input > math.MaxInt64-r.Output }
+// Fits is fault.Invalid when input and output together do not fit 63 bits. It
+// takes millions of calls of the largest size that is accepted.
+func (r *Row) Fits() error {
+	if r.Input > math.MaxInt64-r.Output {
+		return errCounts()
+	}
+	return nil
+}

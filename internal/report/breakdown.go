@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 )
 
@@ -66,8 +65,8 @@ func (s *Service) Breakdown(ctx context.Context, r BreakdownRequest) (Breakdown,
 	}
 	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Rows: make([]BreakdownRow, len(t.Rows))}
 	for i, row := range t.Rows {
-		if row.TokensOverflow() {
-			return Breakdown{}, fault.New(fault.Invalid, "The tokens of this range do not fit 63 bits; ask for a shorter one")
+		if err := row.Fits(); err != nil {
+			return Breakdown{}, err
 		}
 		b.Rows[i] = BreakdownRow{row, share(row.Cost, t.Cost)}
 	}
