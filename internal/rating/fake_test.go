@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,8 +27,9 @@ type outage struct {
 	mu sync.Mutex
 	// calls counts operations that a run may be interrupted at. The call with the
 	// number at fails: after its effect when late, else before. While away all do.
-	calls, at  int
-	late, away bool
+	calls, at int
+	late      bool
+	away      atomic.Bool
 }
 
 var errAway = &fault.Error{Code: fault.Unavailable, Message: "The store is away"}
@@ -35,7 +37,7 @@ var errAway = &fault.Error{Code: fault.Unavailable, Message: "The store is away"
 func (o *outage) around(effect func() error) error {
 	o.mu.Lock()
 	o.calls++
-	hit := o.away || o.at > 0 && o.calls == o.at
+	hit := o.away.Load() || o.at > 0 && o.calls == o.at
 	o.mu.Unlock()
 	if hit && !o.late {
 		return errAway
@@ -93,7 +95,7 @@ type fakeCatalog struct {
 	versions map[string]pricing.Version
 	log      []store.AuditEntry
 	runs     map[string]store.Run
-	lists    int // how often ListRuns was asked
+	lists    atomic.Int64 // how often ListRuns was asked
 }
 
 func (c *fakeCatalog) ListPrices(context.Context) ([]pricing.Own, error) {
@@ -171,8 +173,8 @@ func (c *fakeCatalog) GetRun(_ context.Context, id string) (store.Run, error) {
 func (c *fakeCatalog) ListRuns(_ context.Context, state string, limit int) ([]store.Run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lists++
-	if c.away {
+	c.lists.Add(1)
+	if c.away.Load() {
 		return nil, errAway
 	}
 	var out []store.Run

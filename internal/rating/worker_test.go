@@ -62,11 +62,11 @@ func TestTheWorkerSleepsUntilItIsCalled(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		synctest.Wait()
-		asked := r.catalog.lists
+		asked := r.catalog.lists.Load()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if r.catalog.lists != asked {
-			t.Errorf("without work the catalog was asked %d times", r.catalog.lists-asked)
+		if again := r.catalog.lists.Load() - asked; again != 0 {
+			t.Errorf("without work the catalog was asked %d times", again)
 		}
 
 		r.late("a")
@@ -78,30 +78,21 @@ func TestTheWorkerSleepsUntilItIsCalled(t *testing.T) {
 		}
 
 		// Attempts come at 0, 1, 3, 7, 15, 31 and 63 seconds, and then each minute.
-		r.outage.mu.Lock()
-		r.outage.away = true
-		r.outage.mu.Unlock()
-		r.catalog.mu.Lock()
-		r.catalog.lists = 0
-		r.catalog.mu.Unlock()
+		r.outage.away.Store(true)
+		r.catalog.lists.Store(0)
 		r.late("b")
 		r.Recheck()
 		for _, step := range []struct {
 			wait time.Duration
-			want int
+			want int64
 		}{{500 * time.Millisecond, 1}, {time.Second, 2}, {2 * time.Second, 3}, {4 * time.Second, 4}, {time.Minute, 7}, {time.Hour, 67}} {
 			time.Sleep(step.wait)
 			synctest.Wait()
-			if r.catalog.lists != step.want {
-				t.Errorf("after another %s the store was asked %d times, want %d", step.wait, r.catalog.lists, step.want)
+			if got := r.catalog.lists.Load(); got != step.want {
+				t.Errorf("after another %s the store was asked %d times, want %d", step.wait, got, step.want)
 			}
 		}
-		if !strings.Contains(r.log.String(), "held up") {
-			t.Errorf("the log does not say that the store is away: %s", r.log.String())
-		}
-		r.outage.mu.Lock()
-		r.outage.away = false
-		r.outage.mu.Unlock()
+		r.outage.away.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"a catalog 0.0035", "b catalog 0.0035"}, r.costs()); diff != "" {
@@ -110,6 +101,9 @@ func TestTheWorkerSleepsUntilItIsCalled(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run returns %v at the end", err)
+		}
+		if !strings.Contains(r.log.String(), "held up") {
+			t.Errorf("the log does not say that the store was away: %s", r.log.String())
 		}
 	})
 }
