@@ -226,7 +226,7 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.pageSize = 3
+	r.pageSize, r.groupPage = 3, 2
 }
 
 // settled does all work that waits.

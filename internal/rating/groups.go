@@ -57,12 +57,11 @@ func (s *Service) unpricedGroups(ctx context.Context, filter analytics.Filter, a
 		GroupBy:  []analytics.Dimension{analytics.Provider, analytics.Model, analytics.Project},
 		Measures: analytics.MeasureSeen,
 		BySent:   true,
-		Limit:    groupPage,
+		Limit:    s.groupPage,
 	}
 	for range groupTries {
 		q.AsOf, q.Offset = asOf, 0
-		revision := int64(0)
-		for {
+		for revision := int64(0); ; {
 			t, err := s.Ledger.Query(ctx, q)
 			if err != nil {
 				return 0, fmt.Errorf("look for calls without a price: %w", err)

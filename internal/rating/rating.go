@@ -54,8 +54,9 @@ type Service struct {
 	// wake has room for one signal to the worker; recheck says what it is for.
 	wake    chan struct{}
 	recheck atomic.Bool
-	// pageSize is how many events a run corrects at once.
-	pageSize int
+	// pageSize is how many events a run corrects at once, groupPage how many
+	// groups it looks at at once.
+	pageSize, groupPage int
 }
 
 // prices are a book and the own prices in it.
@@ -69,7 +70,7 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	s := &Service{Params: p, wake: make(chan struct{}, 1), pageSize: pageSize}
+	s := &Service{Params: p, wake: make(chan struct{}, 1), pageSize: pageSize, groupPage: groupPage}
 	own, err := p.Catalog.ListPrices(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read own prices: %w", err)
