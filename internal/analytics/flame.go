@@ -25,6 +25,8 @@ type Node struct {
 	Value    money.Total `json:"value"`
 	Calls    int64       `json:"callCount"`
 	Tokens   int64       `json:"tokens"`
+	Unpriced int64       `json:"unpricedCalls"`
+	Fallback int64       `json:"fallbackCalls"`
 	Folded   bool        `json:"folded,omitempty"` // stands for smaller siblings
 	Children []*Node     `json:"children,omitzero"`
 }
@@ -68,9 +70,13 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 			return nil, err
 		}
 		root.Value, root.Calls, root.Tokens = total.Cost, total.Calls, total.Tokens()
+		root.Unpriced, root.Fallback = total.Unpriced, total.Fallback
 	}
 	for _, n := range nodes {
-		n.node = &Node{Name: n.name(), Value: n.row.Cost, Calls: n.row.Calls, Tokens: n.row.Tokens()}
+		n.node = &Node{
+			Name: n.name(), Value: n.row.Cost, Calls: n.row.Calls, Tokens: n.row.Tokens(),
+			Unpriced: n.row.Unpriced, Fallback: n.row.Fallback,
+		}
 		if n.parent == nil {
 			n.node = root
 		} else {
@@ -78,11 +84,14 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 		}
 	}
 	for _, n := range nodes {
-		rest := Node{Name: Other, Folded: true, Value: n.node.Value, Calls: n.node.Calls, Tokens: n.node.Tokens}
+		rest := *n.node
+		rest.Name, rest.Folded, rest.Children = Other, true, nil
 		for _, c := range n.node.Children {
 			rest.Value = rest.Value.Sub(c.Value)
 			rest.Calls -= c.Calls
 			rest.Tokens -= c.Tokens
+			rest.Unpriced -= c.Unpriced
+			rest.Fallback -= c.Fallback
 		}
 		if n.depth < leaf && rest.Calls != 0 {
 			n.node.Children = append(n.node.Children, &rest)

@@ -146,9 +146,11 @@ type Table struct {
 	Rows []Row
 	// More says that the ranking goes on after Limit.
 	More bool
-	// Cost and Calls are sums over the whole answer, also beyond Limit.
-	Cost  money.Total
-	Calls int64
+	// Cost and Calls are sums over the whole answer, also beyond Limit; so are
+	// Unpriced and Fallback, with MeasureSource.
+	Cost               money.Total
+	Calls              int64
+	Unpriced, Fallback int64
 	// AsOf is the number of the last commit this answer saw.
 	AsOf int64
 	// Revision changes when stored events are corrected or removed, and only

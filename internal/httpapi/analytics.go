@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/costprof/costprof/internal/analytics"
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/report"
 	"github.com/costprof/costprof/internal/usage"
@@ -33,6 +32,9 @@ func (s *server) analyticsRoutes() []*route {
 		rt.id, rt.method, rt.tag = "get-"+name, http.MethodGet, "Analytics"
 		rt.path, rt.alias = "/api/v1/analytics/"+name, "/api/analytics/"+name
 		rt.status = http.StatusOK
+		if rt.weigh == nil {
+			rt.weigh = weighChart
+		}
 		return &rt
 	}
 	fixed := func(name string, d analytics.Dimension) *route {
@@ -73,11 +75,11 @@ func (s *server) analyticsRoutes() []*route {
 			params: concat(common, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
 			errors: []int{http.StatusGone}, serve: s.prompts}),
 		ask("events", route{summary: "Events, newest first", doc: eventsDoc,
-			params: concat(common, pageParams), answer: s.eventsSchema(), serve: s.events}),
+			params: concat(common, pageParams), answer: s.eventsSchema(), weigh: weighList, serve: s.events}),
 		{id: "list-events", method: http.MethodGet, path: "/api/v1/events", alias: "/api/events", tag: "Events", summary: "Events, newest first", doc: eventsDoc,
-			params: concat(common, pageParams), status: http.StatusOK, answer: s.eventsSchema(), serve: s.events},
+			params: concat(common, pageParams), status: http.StatusOK, answer: s.eventsSchema(), weigh: weighList, serve: s.events},
 		{id: "get-event", method: http.MethodGet, path: "/api/v1/events/{id}", alias: "/api/events/{id}", tag: "Events", summary: "One event with its price lines",
-			status: http.StatusOK, answer: s.envelope(schemaOf[storedEvent](s), nil), errors: []int{http.StatusNotFound}, serve: s.event},
+			status: http.StatusOK, answer: s.envelope(schemaOf[storedEvent](s), nil), errors: []int{http.StatusNotFound}, weigh: weighChart, serve: s.event},
 	}
 }
 
@@ -94,13 +96,15 @@ type breakdownMeta struct {
 	GroupBy   []analytics.Dimension `json:"groupBy"`
 	TotalCost money.Total           `json:"totalCost" doc:"Cost of the whole answer, beyond this page too."`
 	CallCount int64                 `json:"callCount" doc:"Calls of the whole answer, beyond this page too."`
+	Unpriced  int64                 `json:"unpricedCalls" doc:"Those whose cost is an estimate of the caller or unknown."`
+	Fallback  int64                 `json:"fallbackCalls" doc:"Those whose tier or region had no price and took the standard one."`
 }
 
 func (s *server) breakdown(c *call, by []analytics.Dimension) (*reply, error) {
 	w := c.q.window(s.now())
 	columns := c.q.columns()
 	req := report.BreakdownRequest{
-		Filter: c.q.filter(w), GroupBy: by, Measures: measuresOf(columns), Limit: c.q.limit(), Cursor: c.q.text("cursor"),
+		Filter: c.q.filter(w), GroupBy: by, Measures: measuresOf(columns), Limit: c.q.limit(), Cursor: c.q.cursor(),
 	}
 	if err := c.q.err(); err != nil {
 		return nil, err
@@ -113,9 +117,11 @@ func (s *server) breakdown(c *call, by []analytics.Dimension) (*reply, error) {
 	for i := range b.Rows {
 		rows[i] = breakdownRow{&b.Rows[i], columns}
 	}
-	w.from, w.to = b.From, b.To
+	if err := c.q.continues(&w, b.From, b.To); err != nil {
+		return nil, err
+	}
 	return &reply{
-		Data: rows, Meta: breakdownMeta{w.meta(), by, b.Cost, b.Calls}, Pagination: pages(b.NextCursor),
+		Data: rows, Meta: breakdownMeta{w.meta(), by, b.Cost, b.Calls, b.Unpriced, b.Fallback}, Pagination: pages(b.NextCursor),
 	}, nil
 }
 
@@ -187,7 +193,7 @@ func points(rows []analytics.Row) []point {
 	for i := range rows {
 		r := &rows[i]
 		out[i] = point{
-			Timestamp: r.Bucket, Cost: r.Cost, Tokens: r.Input + r.Output, InputTokens: r.Input, OutputTokens: r.Output,
+			Timestamp: shown(r.Bucket), Cost: r.Cost, Tokens: r.Input + r.Output, InputTokens: r.Input, OutputTokens: r.Output,
 			CachedTokens: r.Cached, CallCount: r.Calls, ErrorCount: r.Errors, AvgLatency: millis(mean(r.LatencyMicros, r.Calls)),
 			CacheSavings: r.Saving, UnpricedCalls: r.Unpriced, FallbackCalls: r.Fallback,
 		}
@@ -231,7 +237,7 @@ type prompt struct {
 
 func (s *server) prompts(c *call) (*reply, error) {
 	w := c.q.window(s.now())
-	req := report.PromptsRequest{Filter: c.q.filter(w), Limit: c.q.limit(), Cursor: c.q.text("cursor")}
+	req := report.PromptsRequest{Filter: c.q.filter(w), Limit: c.q.limit(), Cursor: c.q.cursor()}
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
@@ -249,13 +255,15 @@ func (s *server) prompts(c *call) (*reply, error) {
 			Suggestions: append([]string{}, r.Suggestions...),
 		}
 	}
-	w.from, w.to = p.From, p.To
+	if err := c.q.continues(&w, p.From, p.To); err != nil {
+		return nil, err
+	}
 	return &reply{Data: data, Meta: w.meta(), Pagination: pages(p.NextCursor)}, nil
 }
 
 func (s *server) events(c *call) (*reply, error) {
 	w := c.q.window(s.now())
-	req := report.EventsRequest{Filter: c.q.filter(w), Limit: c.q.limit(), Cursor: c.q.text("cursor")}
+	req := report.EventsRequest{Filter: c.q.filter(w), Limit: c.q.limit(), Cursor: c.q.cursor()}
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
@@ -267,7 +275,9 @@ func (s *server) events(c *call) (*reply, error) {
 	for i := range page.Rows {
 		data[i] = eventJSON(&page.Rows[i])
 	}
-	w.from, w.to = page.From, page.To
+	if err := c.q.continues(&w, page.From, page.To); err != nil {
+		return nil, err
+	}
 	return &reply{Data: data, Meta: w.meta(), Pagination: pages(page.NextCursor)}, nil
 }
 
@@ -277,11 +287,11 @@ func (s *server) event(c *call) (*reply, error) {
 	}
 	id, err := usage.ParseID(c.PathValue("id"))
 	if err != nil {
-		return nil, fault.New(fault.NotFound, "There is no event with this id")
+		return nil, errNoThing
 	}
 	record, err := s.reports.Event(c, id, analytics.Filter{})
 	if err != nil {
-		return nil, err
+		return nil, notFound(err)
 	}
 	out := eventJSON(&record)
 	if out.Lines, err = s.prices.Lines(c, record); err != nil {

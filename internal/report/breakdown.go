@@ -27,9 +27,11 @@ type Breakdown struct {
 	Rows []BreakdownRow
 	// From and To are the window that was answered.
 	From, To time.Time
-	// Cost and Calls are of the whole ranking, beyond this page too.
-	Cost  money.Total
-	Calls int64
+	// Cost, Calls and those of them without a price of their own are of the whole
+	// ranking, beyond this page too.
+	Cost               money.Total
+	Calls              int64
+	Unpriced, Fallback int64
 	// NextCursor is "" after the last page.
 	NextCursor string
 }
@@ -57,13 +59,15 @@ func (s *Service) Breakdown(ctx context.Context, r BreakdownRequest) (Breakdown,
 	if err != nil {
 		return Breakdown{}, err
 	}
-	q := analytics.Query{Filter: r.Filter, GroupBy: r.GroupBy, Measures: r.Measures, Limit: limit, Offset: int(at.offset)}
+	// Every total says how many of its calls have no price of ours.
+	measures := r.Measures | analytics.MeasureSource
+	q := analytics.Query{Filter: r.Filter, GroupBy: r.GroupBy, Measures: measures, Limit: limit, Offset: int(at.offset)}
 	q.From, q.To, q.AsOf = at.from, at.to, at.asOf
 	t, err := s.Ledger.Query(ctx, q)
 	if err != nil {
 		return Breakdown{}, err
 	}
-	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Rows: make([]BreakdownRow, len(t.Rows))}
+	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, Rows: make([]BreakdownRow, len(t.Rows))}
 	for i, row := range t.Rows {
 		if err := row.Fits(); err != nil {
 			return Breakdown{}, err

@@ -43,7 +43,7 @@ func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analyti
 		// asked for, until one is. None returns more rows than nodes are wanted.
 		for depth := len(r.Levels); depth >= 0; depth-- {
 			t, err := m.query(ctx, analytics.Query{
-				Filter: r.Filter, GroupBy: r.Levels[:depth], Measures: analytics.MeasureTokens, Limit: nodes,
+				Filter: r.Filter, GroupBy: r.Levels[:depth], Measures: analytics.MeasureTokens | analytics.MeasureSource, Limit: nodes,
 			})
 			if err != nil {
 				return err

@@ -17,7 +17,7 @@ func TestFlamegraphIsExact(t *testing.T) {
 		{analytics.Feature}, {analytics.Feature, analytics.Model}, {analytics.User, analytics.Feature, analytics.Model},
 		{analytics.Model, analytics.User}, {analytics.Tag("none"), analytics.User},
 	} {
-		rows := reference.Query(records, analytics.Query{Filter: window, GroupBy: levels, Measures: analytics.MeasureTokens}).Rows
+		rows := reference.Query(records, analytics.Query{Filter: window, GroupBy: levels, Measures: analytics.MeasureTokens | analytics.MeasureSource}).Rows
 		byDepth := make([][]analytics.Row, len(levels)+1)
 		byDepth[len(levels)] = rows
 		for _, nodes := range []int{2, 3, 10, 50, 100, 5000} {

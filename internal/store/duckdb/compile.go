@@ -200,13 +200,16 @@ type measure struct {
 	// cannot be done. kept is the column of hours that holds such a part.
 	fold, kept string
 	target     func(*analytics.Row) any
+	// summed measures are also given as sums over the whole ranking.
+	summed bool
 }
 
 // measures lists what to select; the first two are always cost and calls.
 func measures(m analytics.Measures) []measure {
 	var out []measure
 	add := func(sql, fold, kept string, target func(*analytics.Row) any) {
-		out = append(out, measure{sql, fold, kept, target})
+		summed := kept == "cost" || kept == "calls" || kept == "unpriced" || kept == "fallback"
+		out = append(out, measure{sql, fold, kept, target, summed})
 	}
 	dollars := func(col string, at func(*analytics.Row) *money.Total) {
 		add("sum("+col+")", "sum(%s)", col, func(r *analytics.Row) any { return totalScanner{at(r)} })
@@ -338,7 +341,13 @@ func compile(q analytics.Query, kept *summed) (*aggregate, error) {
 		text += " ORDER BY bucket" + orderNames(a.groups)
 	case a.groups > 0:
 		a.ranked = true
-		text = "SELECT *, sum(m0) OVER (), sum(m1) OVER ()::BIGINT FROM (" + text + ") ORDER BY m0 DESC" + orderNames(a.groups)
+		whole := ""
+		for i, m := range a.measures {
+			if m.summed {
+				whole += ", " + fmt.Sprintf(strings.Replace(m.fold, ")", ") OVER ()", 1), "m"+strconv.Itoa(i))
+			}
+		}
+		text = "SELECT *" + whole + " FROM (" + text + ") ORDER BY m0 DESC" + orderNames(a.groups)
 		if q.Limit > 0 {
 			text += fmt.Sprintf(" LIMIT %d", q.Limit+1)
 		}

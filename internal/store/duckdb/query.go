@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
-	"github.com/costprof/costprof/internal/money"
 )
 
 // Query implements store.Ledger.
@@ -33,10 +32,11 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 		if err == nil && q.Offset > 0 && len(t.Rows) == 0 {
 			// The sums come beside the rows; behind the last row they are asked for.
 			first := q
-			first.Offset, first.Limit, first.Measures = 0, 1, 0
+			first.Offset, first.Limit = 0, 1
+			first.Measures &= analytics.MeasureSource
 			var whole analytics.Table
 			whole, err = run(ctx, tx, first)
-			t.Cost, t.Calls = whole.Cost, whole.Calls
+			t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
 		}
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
@@ -64,7 +64,7 @@ func wide(q analytics.Query) bool {
 // shown. Both look at the same commits.
 func rankThenMeasure(ctx context.Context, db querier, q analytics.Query) (analytics.Table, error) {
 	ranking := q
-	ranking.Measures = 0
+	ranking.Measures &= analytics.MeasureSource // for the sums over all
 	t, err := run(ctx, db, ranking)
 	if err != nil || len(t.Rows) == 0 {
 		return t, err
@@ -141,6 +141,7 @@ func run(ctx context.Context, db querier, q analytics.Query) (analytics.Table, e
 	if !a.ranked {
 		for _, r := range t.Rows {
 			t.Cost, t.Calls = t.Cost.Plus(r.Cost), t.Calls+r.Calls
+			t.Unpriced, t.Fallback = t.Unpriced+r.Unpriced, t.Fallback+r.Fallback
 		}
 	}
 	return t, rows.Err()
@@ -160,16 +161,19 @@ func (a *aggregate) scan(rows *sql.Rows, t *analytics.Table, grain time.Duration
 	for _, m := range a.measures {
 		targets = append(targets, m.target(&r))
 	}
-	var cost money.Total
-	var calls int64
+	var whole analytics.Row
 	if a.ranked {
-		targets = append(targets, totalScanner{&cost}, intScanner{&calls})
+		for _, m := range a.measures {
+			if m.summed {
+				targets = append(targets, m.target(&whole))
+			}
+		}
 	}
 	if err := rows.Scan(targets...); err != nil {
 		return r, err
 	}
 	if a.ranked {
-		t.Cost, t.Calls = cost, calls
+		t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
 	}
 	if a.groups > 0 {
 		r.Names = make([]string, a.groups)

@@ -123,6 +123,8 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 		t.Rows = append(t.Rows, row)
 		t.Cost = t.Cost.Plus(row.Cost)
 		t.Calls += row.Calls
+		t.Unpriced += row.Unpriced
+		t.Fallback += row.Fallback
 	}
 	slices.SortFunc(t.Rows, func(a, b analytics.Row) int {
 		if q.Grain > 0 {
