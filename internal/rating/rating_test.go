@@ -27,13 +27,17 @@ func TestPutPricesTheFirstSeenCall(t *testing.T) {
 	guess.Estimated, paid.Billed, sum.Aggregate = &estimated, &billed, true
 	r.store(
 		call("a", "acme", "nova-1", first.Add(time.Second)), call("b", "ACME", "Nova-1", first.Add(2*time.Second)),
-		call("c", "acme", "nova-1", noon.Add(-time.Minute)), call("other", "acme", "nova-2", first),
+		call("c", "acme", "nova-1", noon.Add(-time.Minute)), call("other", "acme", "nova-2", first.Add(-time.Hour)),
 		guess, paid, sum,
 	)
 
 	got := r.put(pricing.PutRequest{Provider: "acme", Model: "nova-1", Prices: twoEight})
 	if !got.Price.From.Equal(first) {
 		t.Errorf("the price starts %v, want the first call without a price, %v", got.Price.From, first)
+	}
+	// Of two prices that hold at once the one put last wins.
+	if stored := r.catalog.own; len(stored) != 1 || !stored[0].PutAt.Equal(noon) {
+		t.Errorf("stored is %+v, want one price, put at noon", stored)
 	}
 	job, err := r.Job(t.Context(), got.JobID)
 	if err != nil || job.State != "running" {
@@ -210,6 +214,10 @@ func TestDelete(t *testing.T) {
 			t.Errorf("Delete(%+v) = %v, want not found", sel, err)
 		}
 	}
+	r.put(pricing.PutRequest{Provider: "azure-openai", Model: "nova", EffectiveFrom: "2026-01-01", Prices: twoEight})
+	if err := r.Delete(t.Context(), pricing.Selector{Provider: "Azure-OpenAI", Model: "nova"}, "tester"); err != nil {
+		t.Errorf("by the provider's other name: %v", err)
+	}
 	if e := r.catalog.log[1]; e.Action != "prices.delete" || !strings.Contains(string(e.Detail), `"model":"nova"`) {
 		t.Errorf("audit entry %s: %s", e.Action, e.Detail)
 	}
@@ -249,6 +257,14 @@ func TestLines(t *testing.T) {
 	r.put(pricing.PutRequest{Provider: "acme", Model: "nova", EffectiveFrom: "2025-01-01", Prices: threeNine})
 	check("after the price was replaced")
 
+	// What a call's price was a fallback for is known while that price is in force.
+	flex := call("flex", "openai", "gpt-4o", noon)
+	flex.ServiceTier = "flex"
+	r.store(flex)
+	if lines, err := r.Lines(t.Context(), r.ledger.all(t)["flex"]); err != nil || len(lines) != 2 || lines[0].Fallback != "tier" {
+		t.Errorf("lines of a tier without a price: %+v, %v", lines, err)
+	}
+
 	rec := r.ledger.all(t)["own"]
 	rec.PriceID = "p_lost"
 	if lines, err := r.Lines(t.Context(), rec); err != nil || lines != nil || !strings.Contains(r.log.String(), "p_lost") {
@@ -279,6 +295,9 @@ func TestPutFailures(t *testing.T) {
 			}
 			if got := r.ledger.all(t)["a"].Source; got != want {
 				t.Errorf("operation %d (late %v): %d own prices are stored and the call is %s", at, late, len(r.catalog.own), got)
+			}
+			if failed, err := r.Jobs(t.Context(), "failed", 10); err != nil || len(failed) > 0 && failed[0].Error == "" {
+				t.Errorf("a run failed without a reason: %+v, %v", failed, err)
 			}
 			if running, err := r.Jobs(t.Context(), "running", 10); err != nil || len(running) > 0 {
 				t.Errorf("runs that never end: %+v, %v", running, err)

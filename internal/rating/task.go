@@ -158,5 +158,5 @@ func (s *Service) applied(ctx context.Context, id usage.ID, priceID string) (boo
 	if fault.CodeOf(err) == fault.NotFound {
 		return false, nil
 	}
-	return r.Source == usage.SourceCatalog && r.PriceID == priceID, err
+	return err == nil && r.PriceID == priceID, err
 }

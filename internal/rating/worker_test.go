@@ -77,6 +77,13 @@ func TestTheWorkerSleepsUntilItIsCalled(t *testing.T) {
 			t.Errorf("after a call (-want +got):\n%s", diff)
 		}
 
+		r.store(call("c", "acme", "nova", noon))
+		put := r.put(pricing.PutRequest{Provider: "acme", Model: "nova", Prices: twoEight})
+		synctest.Wait()
+		if job, err := r.Job(t.Context(), put.JobID); err != nil || job.State != "done" {
+			t.Errorf("after a price was put its run is %q, %v", job.State, err)
+		}
+
 		// Attempts come at 0, 1, 3, 7, 15, 31 and 63 seconds, and then each minute.
 		r.outage.away.Store(true)
 		r.catalog.lists.Store(0)
@@ -95,7 +102,7 @@ func TestTheWorkerSleepsUntilItIsCalled(t *testing.T) {
 		r.outage.away.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"a catalog 0.0035", "b catalog 0.0035"}, r.costs()); diff != "" {
+		if diff := cmp.Diff([]string{"a catalog 0.0035", "b catalog 0.0035", "c catalog 0.0028"}, r.costs()); diff != "" {
 			t.Errorf("when the store is back (-want +got):\n%s", diff)
 		}
 		cancel()
