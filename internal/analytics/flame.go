@@ -12,14 +12,12 @@ import (
 // have the same name, so what is summed up is also marked.
 const Other = "(other)"
 
-const rootName = "Project"
-
 // DefaultMaxNodes bounds a flame tree when nothing else is said.
 const DefaultMaxNodes = 5_000
 
-// Node is a node of a flame tree. Value, Calls and Tokens of a node with children
-// are exactly the sums of theirs. Children come dearest first, then by name in
-// byte order; a leaf's are nil, those of the root of an empty tree are not.
+// Node is a node of a flame tree. Value and counts of a node with children are
+// exactly the sums of theirs. Children come dearest first, then by name in byte
+// order; a leaf's are nil, those of the root of an empty tree are not.
 type Node struct {
 	Name     string      `json:"name"`
 	Value    money.Total `json:"value"`
@@ -63,25 +61,22 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 	})
 	nodes = keepable(nodes, leaf, maxNodes)
 
-	root := &Node{Name: rootName, Children: []*Node{}}
+	root := &Node{Name: "Project", Children: []*Node{}}
 	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
 		total := &byDepth[0][0]
 		if err := total.Fits(); err != nil {
 			return nil, err
 		}
-		root.Value, root.Calls, root.Tokens = total.Cost, total.Calls, total.Tokens()
-		root.Unpriced, root.Fallback = total.Unpriced, total.Fallback
+		root.measure(total)
 	}
 	for _, n := range nodes {
-		n.node = &Node{
-			Name: n.name(), Value: n.row.Cost, Calls: n.row.Calls, Tokens: n.row.Tokens(),
-			Unpriced: n.row.Unpriced, Fallback: n.row.Fallback,
-		}
 		if n.parent == nil {
 			n.node = root
-		} else {
-			n.parent.node.Children = append(n.parent.node.Children, n.node)
+			continue
 		}
+		n.node = &Node{Name: n.row.Names[n.depth-1]}
+		n.node.measure(n.row)
+		n.parent.node.Children = append(n.parent.node.Children, n.node)
 	}
 	for _, n := range nodes {
 		rest := *n.node
@@ -103,6 +98,10 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 	return root, nil
 }
 
+func (n *Node) measure(r *Row) {
+	n.Value, n.Calls, n.Tokens, n.Unpriced, n.Fallback = r.Cost, r.Calls, r.Tokens(), r.Unpriced, r.Fallback
+}
+
 // rollUp sums rows by their first names.
 func rollUp(rows []Row, depth int) ([]Row, error) {
 	sums := []Row{}
@@ -115,7 +114,7 @@ func rollUp(rows []Row, depth int) ([]Row, error) {
 			index[path(names)] = at
 			sums = append(sums, Row{Names: names})
 		}
-		if err := sums[at].merge(&rows[i]); err != nil {
+		if err := sums[at].Merge(&rows[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -130,13 +129,6 @@ type flameNode struct {
 	// them.
 	unseen int64
 	node   *Node
-}
-
-func (n *flameNode) name() string {
-	if n.depth == 0 {
-		return rootName
-	}
-	return n.row.Names[n.depth-1]
 }
 
 // keepable gives the longest beginning of nodes, ranked dearest first and parents

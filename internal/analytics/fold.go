@@ -29,16 +29,16 @@ func Fold(rows []Row, edges []time.Time) ([]Row, error) {
 		if !found {
 			at = max(at-1, 0)
 		}
-		if err := points[at].merge(&rows[i]); err != nil {
+		if err := points[at].Merge(&rows[i]); err != nil {
 			return nil, err
 		}
 	}
 	return points, nil
 }
 
-// merge adds the sums of o to r; names, bucket and 95th percentile stay as they
+// Merge adds the sums of o to r; names, bucket and 95th percentile stay as they
 // are. fault.Invalid when a count does not fit 63 bits, r being then unusable.
-func (r *Row) merge(o *Row) error {
+func (r *Row) Merge(o *Row) error {
 	r.Cost = r.Cost.Plus(o.Cost)
 	r.Saving = r.Saving.Plus(o.Saving)
 	for c := range r.Classes {

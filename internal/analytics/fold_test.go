@@ -61,7 +61,7 @@ func TestFoldNeverChangesASum(t *testing.T) {
 			if buckets[at] == nil {
 				buckets[at] = &Row{Bucket: at}
 			}
-			if err := buckets[at].merge(&e.row); err != nil {
+			if err := buckets[at].Merge(&e.row); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -79,7 +79,7 @@ func TestFoldNeverChangesASum(t *testing.T) {
 			want[i].Bucket = edges[i]
 			for j := range events {
 				if e := &events[j]; !e.at.Before(edges[i]) && (i+1 == len(edges) || e.at.Before(edges[i+1])) {
-					if err := want[i].merge(&e.row); err != nil {
+					if err := want[i].Merge(&e.row); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -110,19 +110,19 @@ func TestMergeRefusesOverflow(t *testing.T) {
 	} {
 		var a, b Row
 		*field(&a), *field(&b) = math.MaxInt64, 1
-		if err := a.merge(&b); fault.CodeOf(err) != fault.Invalid {
+		if err := a.Merge(&b); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%s: %v, want Invalid", name, err)
 		}
 	}
 	var both Row
-	if err := both.merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
+	if err := both.Merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("input and output together: %v, want Invalid", err)
 	}
 	var a Row
-	if err := a.merge(&Row{First: instant(t, "2026-01-02T00:00:00Z"), Last: instant(t, "2026-01-03T00:00:00Z")}); err != nil {
+	if err := a.Merge(&Row{First: instant(t, "2026-01-02T00:00:00Z"), Last: instant(t, "2026-01-03T00:00:00Z")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.merge(&Row{First: instant(t, "2026-01-01T00:00:00Z"), Last: instant(t, "2026-01-02T00:00:00Z")}); err != nil {
+	if err := a.Merge(&Row{First: instant(t, "2026-01-01T00:00:00Z"), Last: instant(t, "2026-01-02T00:00:00Z")}); err != nil {
 		t.Fatal(err)
 	}
 	if a.First.Day() != 1 || a.Last.Day() != 3 {
@@ -134,7 +134,7 @@ func TestSubtractUndoesMerge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawRow(t), drawRow(t)
 		sum := a
-		if err := sum.merge(&b); err != nil {
+		if err := sum.Merge(&b); err != nil {
 			t.Fatal(err)
 		}
 		sum.Subtract(&b)
@@ -165,6 +165,7 @@ func drawLeaves(t *rapid.T) (rows []Row, levels int) {
 			Cost:  money.TotalOf(money.USD(rapid.SampledFrom([]int64{0, 0, 1, 2, 5, 100, int64(money.Max)}).Draw(t, "cost"))),
 			Calls: rapid.Int64Range(1, 5).Draw(t, "calls"),
 			Input: rapid.Int64Range(0, 9).Draw(t, "input"), Output: rapid.Int64Range(0, 9).Draw(t, "output"),
+			Unpriced: rapid.Int64Range(0, 1).Draw(t, "unpriced"), Fallback: rapid.Int64Range(0, 1).Draw(t, "fallback"),
 		})
 	}
 	return rows, levels
@@ -176,11 +177,14 @@ func checkTree(t interface{ Fatalf(string, ...any) }, n *Node) int {
 	if len(n.Children) == 0 {
 		return count
 	}
-	value, calls, tokens, folded := new(big.Int), int64(0), int64(0), 0
+	value, folded := new(big.Int), 0
+	var sum Node
 	for i, c := range n.Children {
 		value.Add(value, c.Value.Big())
-		calls += c.Calls
-		tokens += c.Tokens
+		sum.Calls += c.Calls
+		sum.Tokens += c.Tokens
+		sum.Unpriced += c.Unpriced
+		sum.Fallback += c.Fallback
 		if c.Folded {
 			folded++
 			if c.Name != Other || len(c.Children) > 0 {
@@ -201,8 +205,8 @@ func checkTree(t interface{ Fatalf(string, ...any) }, n *Node) int {
 	if folded > 1 {
 		t.Fatalf("%d folded nodes under %q", folded, n.Name)
 	}
-	if value.Cmp(n.Value.Big()) != 0 || calls != n.Calls || tokens != n.Tokens {
-		t.Fatalf("%q is %v, %d calls, %d tokens; its children %v, %d, %d", n.Name, n.Value, n.Calls, n.Tokens, value, calls, tokens)
+	if value.Cmp(n.Value.Big()) != 0 || sum.Calls != n.Calls || sum.Tokens != n.Tokens || sum.Unpriced != n.Unpriced || sum.Fallback != n.Fallback {
+		t.Fatalf("%+v; its children together %v, %+v", n, value, sum)
 	}
 	return count
 }
@@ -241,12 +245,12 @@ func TestFlameKeepsEverySum(t *testing.T) {
 		want := Row{}
 		byPath := map[string]*Row{}
 		for i := range rows {
-			if err := want.merge(&rows[i]); err != nil {
+			if err := want.Merge(&rows[i]); err != nil {
 				t.Fatal(err)
 			}
 			byPath[strings.Join(rows[i].Names, "\x00")] = &rows[i]
 		}
-		if root.Name != "Project" || root.Value != want.Cost || root.Calls != want.Calls || root.Tokens != want.Tokens() {
+		if root.Name != "Project" || root.Value != want.Cost || root.Calls != want.Calls || root.Tokens != want.Tokens() || root.Unpriced != want.Unpriced || root.Fallback != want.Fallback {
 			t.Fatalf("root %+v, want %v, %d calls, %d tokens", root, want.Cost, want.Calls, want.Tokens())
 		}
 		count := checkTree(t, root)
@@ -308,6 +312,7 @@ func rank(rows []Row, depth int) []Row {
 		g.Names = r.Names[:depth]
 		g.Cost = g.Cost.Plus(r.Cost)
 		g.Calls, g.Input, g.Output = g.Calls+r.Calls, g.Input+r.Input, g.Output+r.Output
+		g.Unpriced, g.Fallback = g.Unpriced+r.Unpriced, g.Fallback+r.Fallback
 		groups[key] = g
 	}
 	var ranked []Row
