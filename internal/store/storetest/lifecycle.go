@@ -177,6 +177,8 @@ func testHealth(t *testing.T, open Opener) {
 	want(0)
 	recs := calls(250)
 	recs[7].Aggregate = true
+	recs[8].EventID = "own"
+	recs[8].ID = recs[8].Identity()
 	appendAll(t, e, recs)
 	appendAll(t, e, recs)
 	want(250)

@@ -108,6 +108,31 @@ func testEventsWhileAppending(t *testing.T, open Opener) {
 	}
 }
 
+// A list that is read in pieces is of the moment in which it began, also where
+// what came later belongs.
+func testEventsOfOneMoment(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	recs := calls(batch)
+	appendAll(t, e, recs)
+	var got []usage.Record
+	for r, err := range e.Events(ctx(t), store.EventQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got)%1500 == 0 {
+			i := len(got)
+			late := func(n int) usage.Record {
+				return call(n, func(r *usage.Record) { r.SpanID = fmt.Sprint("late-", i) })
+			}
+			appendAll(t, e, []usage.Record{late(batch), late(batch - i - 2), late(batch / 5), late(-1)})
+		}
+		got = append(got, r)
+	}
+	if d := diff(reference.Events(recs, store.EventQuery{}), got); d != "" {
+		t.Fatalf("events while others arrive (-stored before +got):\n%s", d)
+	}
+}
+
 // meanwhile runs fn beside the test, again and again, until stop is called.
 func meanwhile(t *testing.T, fn func(i int) error) (stop func()) {
 	done := make(chan struct{})

@@ -48,6 +48,7 @@ func Run(t *testing.T, open Opener) {
 
 		{"AsOf", testAsOf},
 		{"EventsWhileAppending", testEventsWhileAppending},
+		{"EventsOfOneMoment", testEventsOfOneMoment},
 		{"OneMoment", testOneMoment},
 		{"EventsWhileCorrecting", testEventsWhileCorrecting},
 		{"EverythingAtOnce", testEverythingAtOnce},
