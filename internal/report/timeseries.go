@@ -25,6 +25,10 @@ const seriesMeasures = analytics.MeasureTokens | analytics.MeasureErrors | analy
 // the month in a zone that is 45 minutes off UTC is made of quarters of an hour.
 const chunkRows = 100_000
 
+// fewValues is how many values of a dimension are asked for at once, to sum up
+// those that are not shown instead of asking a third time.
+const fewValues = 40
+
 // TimeseriesRequest asks for spend over time.
 type TimeseriesRequest struct {
 	analytics.Filter
@@ -109,9 +113,9 @@ func (c *chart) draw(ctx context.Context, m *moment) ([]Series, error) {
 		}
 		return []Series{{Points: points[""]}}, nil
 	}
-	// Ranking first and then asking only for the dearest keeps a dimension with
-	// many values from returning a row for each value and grain.
-	ranked, err := m.query(ctx, analytics.Query{Filter: c.Filter, GroupBy: []analytics.Dimension{c.GroupBy}, Limit: c.series})
+	// Ranking first keeps a dimension with many values from returning a row for
+	// each value and grain.
+	ranked, err := m.query(ctx, analytics.Query{Filter: c.Filter, GroupBy: []analytics.Dimension{c.GroupBy}, Limit: max(c.series, fewValues)})
 	if err != nil {
 		return nil, err
 	}
@@ -122,17 +126,35 @@ func (c *chart) draw(ctx context.Context, m *moment) ([]Series, error) {
 	for i := range ranked.Rows {
 		names[i] = ranked.Rows[i].Names[0]
 	}
-	top, err := c.points(ctx, m, names)
+	more := ranked.More || len(names) > c.series
+	if ranked.More {
+		names = names[:c.series]
+	}
+	points, err := c.points(ctx, m, names)
 	if err != nil {
 		return nil, err
 	}
-	lines := make([]Series, 0, len(names)+1)
-	for _, name := range names {
-		lines = append(lines, Series{Name: name, Points: top[name]})
+	shown := min(c.series, len(names))
+	lines := make([]Series, 0, shown+1)
+	for _, name := range names[:shown] {
+		lines = append(lines, Series{Name: name, Points: points[name]})
 	}
-	if !ranked.More {
+	if !more {
 		return lines, nil
 	}
+	if !ranked.More {
+		// Few values: the points of those that are not shown make up the rest.
+		rest := points[names[shown]]
+		for _, name := range names[shown+1:] {
+			for i := range rest {
+				if err := rest[i].Merge(&points[name][i]); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return append(lines, Series{Name: analytics.Other, Rest: true, Points: rest}), nil
+	}
+	// Many: the rest is what the shown ones leave of all.
 	all, err := c.points(ctx, m, nil)
 	if err != nil {
 		return nil, err
