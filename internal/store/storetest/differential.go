@@ -12,9 +12,9 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// Rounds is how many random questions the differential test asks of each of
+// rounds is how many random questions the differential test asks of each of
 // its ledgers.
-const Rounds = 250
+const rounds = 250
 
 // Random events and random questions: the engine and the naive evaluation give
 // the same answer to the last digit.
@@ -31,7 +31,7 @@ func testDifferential(t *testing.T, open Opener) {
 			appendAll(t, e, recs[at:at+n])
 			at += n
 		}
-		for i := range Rounds {
+		for i := range rounds {
 			q := randomQuery(r)
 			name := fmt.Sprintf("seed %d question %d %+v", seed, i, q)
 			got, err := e.Query(ctx(t), q)

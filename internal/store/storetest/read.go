@@ -11,6 +11,7 @@ import (
 
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/reference"
 	"github.com/costprof/costprof/internal/usage"
@@ -22,6 +23,36 @@ func checkBloat(t *testing.T, e store.Ledger, recs []usage.Record, q analytics.B
 	got.AsOf, got.Revision = 0, 0
 	if d := diff(reference.Bloat(recs, q), got); d != "" {
 		t.Fatalf("bloat %+v (-reference +engine):\n%s", q, d)
+	}
+}
+
+// Halves of a picodollar round to even, of small amounts as of those whose
+// products are beyond 64 bits, and only what input cost is waste.
+func testBloatRounding(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	paid := []money.USD{1, 2, 3, 5, 6, 7, 999, money.Max - 1, money.Max - 3, money.Max - 4, money.Max - 5}
+	var recs []usage.Record
+	for i := range 4 * len(paid) {
+		recs = append(recs, call(i, func(r *usage.Record) {
+			r.Counts[usage.Input], r.Counts[usage.CacheRead] = 100, 10
+			if i < len(paid) {
+				r.Counts[usage.Input] = 200 // half of it beyond the median
+			}
+			r.Classes = [usage.NumClasses]money.USD{usage.ClassOutput: 3, usage.ClassMedia: 5, usage.ClassUnsplit: 7}
+			for k := range paid[i%len(paid)] {
+				if k == 4 {
+					r.Classes[usage.ClassInput] += paid[i%len(paid)] - k
+					break
+				}
+				r.Classes[usage.ClassInput+usage.Class(k)]++ // the input classes
+			}
+		}))
+	}
+	appendAll(t, e, recs)
+	q := analytics.BloatQuery{MinRatio: 2000, MinCalls: 5, Limit: 100}
+	checkBloat(t, e, recs, q)
+	if got := bloat(t, e, q); len(got.Rows) != len(paid) {
+		t.Fatalf("%d calls, want %d", len(got.Rows), len(paid))
 	}
 }
 

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Opener) {
 		{"EventsEndWithTheFirstError", testEventsEnd},
 		{"HostileText", testHostileText},
 		{"Rankings", testRankings},
+		{"BloatRounding", testBloatRounding},
 		{"MissingValues", testMissingValues},
 		{"OneProjectAlone", testOneProject},
 		{"Differential", testDifferential},
