@@ -50,7 +50,7 @@ func questions(from, to time.Time) []question {
 		question{"breakdown by tag", "/api/v1/analytics/cost-breakdown?groupBy=tag:team&" + window, "SELECT value, " + sums + ", quantile_disc(latency, 0.95) FROM events LEFT JOIN tags ON tags.tagset = events.tagset AND tags.name = 'team'" + window30 + "GROUP BY ALL", 250 * time.Millisecond},
 		question{"breakdown by model of one tag", "/api/v1/analytics/models?tag:team=growth&" + window, "SELECT model, " + sums + ", quantile_disc(latency, 0.95)" + where + "AND tagset IN (SELECT tagset FROM tags WHERE name = 'team' AND value = 'growth') GROUP BY ALL", 250 * time.Millisecond},
 		question{"prompts", "/api/v1/analytics/prompts?" + window, "", 250 * time.Millisecond},
-		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 10 * time.Millisecond},
+		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 0},
 	)
 }
 
@@ -120,7 +120,11 @@ func benchQuery(ctx context.Context, o options) error {
 	return nil
 }
 
+// verdict compares with a bar; 0 is none.
 func verdict(got, bar time.Duration) string {
+	if bar == 0 {
+		return "–"
+	}
 	if got < bar {
 		return fmt.Sprintf("< %d ms", bar.Milliseconds())
 	}
