@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -65,10 +64,25 @@ func Run(ctx context.Context, p Params) error {
 		return dataError(c.Data, err)
 	}
 	err = serve(ctx, p, engine, listener)
-	if closing := engine.Close(); closing != nil {
+	if closing := closeWithin(engine, closeWait); closing != nil {
 		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closing))
 	}
 	return err
+}
+
+// closeWait is how long the engine may take to close: a question that it cannot
+// give up must not keep the process. What was acknowledged is on disk by then.
+const closeWait = 30 * time.Second
+
+func closeWithin(c io.Closer, most time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(most):
+		return fmt.Errorf("it is still busy after %v and was left as it is; the next start recovers it", most)
+	}
 }
 
 // listen takes the port before anything else is touched, so that a busy one
@@ -138,10 +152,12 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 		WriteTimeout:   c.BodyTimeout + c.RequestTimeout + writeSlack,
 		IdleTimeout:    c.IdleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog:       slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
+		// net/http would answer OPTIONS * before anyone is asked who may come in.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(limited(listener, maxConnections)) }()
 	announce(p, listener.Addr())
 
 	select {
@@ -153,6 +169,7 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 	api.Closing()
 	grace, cancel := context.WithTimeout(working, c.ShutdownGrace)
 	defer cancel()
+	drain(grace, api)
 	if err := server.Shutdown(grace); err != nil {
 		p.Log.Warn("requests did not finish within the grace and were cut off", "grace", c.ShutdownGrace)
 		server.Close()
@@ -165,9 +182,25 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 const (
 	maxHeaderBytes = 64 << 10
 	writeSlack     = 30 * time.Second
+	// drainLeast is how long new requests are told at least that the server stops:
+	// those on their way, and whoever asks /health/ready.
+	drainLeast = 250 * time.Millisecond
+	drainPause = 10 * time.Millisecond
 	// cutOffWait is how long handlers whose connection was cut may take to notice.
 	cutOffWait = 3 * time.Second
 )
+
+// drain returns when no accepted request is left, or when ctx ends.
+func drain(ctx context.Context, api *httpapi.API) {
+	least := time.Now().Add(drainLeast)
+	for api.Accepted() > 0 || time.Now().Before(least) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(drainPause):
+		}
+	}
+}
 
 func wait(group *sync.WaitGroup, most time.Duration) {
 	done := make(chan struct{})
@@ -198,7 +231,7 @@ func url(address net.Addr) string {
 	if err != nil {
 		return address.String()
 	}
-	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || strings.HasPrefix(host, "127.")) {
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)

@@ -231,10 +231,13 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond)
-	if c, err := net.DialTimeout("tcp", strings.TrimPrefix(r.url, "http://"), time.Second); err == nil {
-		c.Close()
-		t.Error("a new connection is accepted")
+	// While that request is there, new ones are told, for as long as it takes.
+	time.Sleep(2 * drainLeast)
+	if status, body := get(t, r.url+"/health/ready"); status != 503 {
+		t.Errorf("ready %d %s", status, body)
+	}
+	if status, answer := post(t, r.url+"/api/v1/events", `{"events":[`+event(2)+`]}`); status != 503 || !strings.Contains(answer, "shutting down") {
+		t.Errorf("new work %d %s", status, answer)
 	}
 	fmt.Fprint(conn, body[20:])
 	answer, err := io.ReadAll(conn)
@@ -314,6 +317,83 @@ func TestFailedStarts(t *testing.T) {
 	}
 	if status, _ := get(t, r.url+"/health"); status != 200 {
 		t.Errorf("the first server answers %d", status)
+	}
+}
+
+// Nobody is asked who may come in before OPTIONS * unless we are.
+func TestOptionsOfTheServer(t *testing.T) {
+	r := start(t, settings(t))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: rebound.example.com\r\nConnection: close\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 403 ")) {
+		t.Errorf("%v %s", err, answer)
+	}
+}
+
+// A client that still sends reads why it was refused, although the body was not
+// read: net/http half-closes the connection, through the limit on connections.
+func TestRefusalIsRead(t *testing.T) {
+	r := start(t, settings(t))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n")
+	chunk := bytes.Repeat([]byte(" "), 64<<10)
+	for range 20 {
+		if _, err := conn.Write(chunk); err != nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 4096)
+	n, err := conn.Read(answer)
+	if err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 413 ")) {
+		t.Errorf("%v %s", err, answer[:n])
+	}
+}
+
+func TestURL(t *testing.T) {
+	for _, tc := range []struct{ address, want string }{
+		{"127.0.0.1:3100", "http://127.0.0.1:3100"},
+		{"127.0.0.2:3100", "http://127.0.0.2:3100"},
+		{"0.0.0.0:80", "http://127.0.0.1:80"},
+		{"[::]:80", "http://127.0.0.1:80"},
+		{"[::1]:80", "http://[::1]:80"},
+	} {
+		a, err := net.ResolveTCPAddr("tcp", tc.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := url(a); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.address, got, tc.want)
+		}
+	}
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// An engine that cannot give up its work does not keep the process.
+func TestCloseWithin(t *testing.T) {
+	if err := closeWithin(closer(func() error { return io.ErrShortWrite }), time.Minute); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("got %v", err)
+	}
+	stuck := make(chan struct{})
+	defer close(stuck)
+	err := closeWithin(closer(func() error { <-stuck; return nil }), 10*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "next start recovers it") {
+		t.Errorf("got %v", err)
 	}
 }
 

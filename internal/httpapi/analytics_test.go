@@ -34,7 +34,7 @@ func TestBreakdown(t *testing.T) {
 	const want = `{"data":[` +
 		`{"name":"chat","totalCost":0.0095,"totalTokens":3200,"inputTokens":3000,"outputTokens":200,"cachedTokens":0,"callCount":2,"errorCount":1,"avgLatency":150.25,"p95Latency":200.5,"cacheSavings":0,"share":0.978373,"unpricedCalls":0,"fallbackCalls":0},` +
 		`{"name":"search","totalCost":0.00021,"totalTokens":2200,"inputTokens":2000,"outputTokens":200,"cachedTokens":0,"callCount":2,"errorCount":0,"avgLatency":125.75,"p95Latency":250.5,"cacheSavings":0,"share":0.021627,"unpricedCalls":1,"fallbackCalls":0}],` +
-		`"meta":{"from":"2026-11-01T00:00:00Z","to":"2026-12-01T00:00:00Z","tz":"UTC","groupBy":["feature"],"totalCost":0.00971,"callCount":4},` +
+		`"meta":{"from":"2026-11-01T00:00:00Z","to":"2026-12-01T00:00:00Z","tz":"UTC","groupBy":["feature"],"totalCost":0.00971,"callCount":4,"unpricedCalls":1,"fallbackCalls":0},` +
 		`"pagination":{"nextCursor":null,"hasMore":false}}` + "\n"
 	if diff := cmp.Diff(want, string(a.body)); diff != "" {
 		t.Errorf("breakdown (-want +got):\n%s", diff)

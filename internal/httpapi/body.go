@@ -7,10 +7,10 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/costprof/costprof/internal/fault"
@@ -48,61 +48,92 @@ func mediaType(r *http.Request, allowed ...string) (string, error) {
 // bodies reads whole request bodies within a budget of memory.
 type bodies struct {
 	budget *budget
-	small  sync.Pool // of *body
-	gzip   sync.Pool // of *gzip.Reader
-	zstd   sync.Pool // of *zstd.Decoder
+	kept   [len(keptSizes)]sync.Pool // of *body
+	gzip   sync.Pool                 // of *gunzip
+	zstd   sync.Pool                 // of *unzstd
 }
+
+// keptSizes are the sizes of buffers that are kept for later requests. A body
+// starts with the smallest and moves on as bytes arrive: who sends slowly holds
+// little, however many of them there are.
+var keptSizes = [...]int64{4 << 10, 16 << 10, 64 << 10, 256 << 10}
 
 // body is a request's decompressed body. Its bytes are another request's once it
 // is released.
 type body struct {
 	bytes []byte
-	held  int64
 	from  *bodies
 }
 
-const (
-	// firstBuffer holds 100 events of the usual size.
-	firstBuffer = 64 << 10
-	// keepBuffer is the largest buffer kept for the next request.
-	keepBuffer = 512 << 10
-)
-
-func (b *body) release() {
-	b.from.budget.give(b.held)
-	b.held = 0
-	if cap(b.bytes) <= keepBuffer {
-		b.bytes = b.bytes[:0]
-		b.from.small.Put(b)
+// buffer gives an empty body of a size, which the budget pays for.
+func (bs *bodies) buffer(ctx context.Context, size int64) (*body, error) {
+	if err := bs.budget.take(ctx, size); err != nil {
+		return nil, err
 	}
+	if i := slices.Index(keptSizes[:], size); i >= 0 {
+		if b, ok := bs.kept[i].Get().(*body); ok {
+			return b, nil
+		}
+	}
+	return &body{bytes: make([]byte, 0, size), from: bs}, nil
 }
 
-// read reads and decompresses the body, at most limit bytes on either side. An
-// error leaves nothing to release.
+func (b *body) release() {
+	size := int64(cap(b.bytes))
+	if i := slices.Index(keptSizes[:], size); i >= 0 {
+		b.bytes = b.bytes[:0]
+		b.from.kept[i].Put(b)
+	}
+	b.from.budget.give(size)
+}
+
+// read reads the body, at most limit bytes as sent and decompressed. A
+// compressed one is decompressed once it is there: a few kilobytes that never end
+// would otherwise hold megabytes. An error leaves nothing to release.
 func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) (*body, error) {
 	if r.ContentLength > limit {
 		return nil, errTooLarge(limit)
 	}
-	raw := &remembering{Reader: http.MaxBytesReader(w, r.Body, limit)}
-	in, done, err := bs.decoder(r.Header, raw)
+	decompressor, err := bs.decompressor(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	b, _ := bs.small.Get().(*body)
-	if b == nil {
-		b = &body{from: bs, bytes: make([]byte, 0, firstBuffer)}
+	sent, err := bs.fill(ctx, http.MaxBytesReader(w, r.Body, limit), limit)
+	if err != nil {
+		return nil, receivingError(err)
 	}
-	if err := bs.budget.take(ctx, int64(cap(b.bytes))); err != nil {
+	if decompressor == nil {
+		return sent, nil
+	}
+	defer sent.release()
+	in, done, err := decompressor(sent.bytes)
+	if err != nil {
+		return nil, corruptError(err)
+	}
+	defer done()
+	plain, err := bs.fill(ctx, in, limit)
+	if err != nil {
+		return nil, corruptError(err)
+	}
+	return plain, nil
+}
+
+func (bs *bodies) fill(ctx context.Context, in io.Reader, limit int64) (*body, error) {
+	b, err := bs.buffer(ctx, keptSizes[0])
+	if err != nil {
 		return nil, err
 	}
-	b.held = int64(cap(b.bytes))
 	for {
 		if len(b.bytes) == cap(b.bytes) {
-			if err := b.grow(ctx, limit); err != nil {
+			size := min(4*int64(cap(b.bytes)), limit+512) // room to see that it is too large
+			wider, err := bs.buffer(ctx, size)
+			if err != nil {
 				b.release()
 				return nil, err
 			}
+			wider.bytes = append(wider.bytes, b.bytes...)
+			b.release()
+			b = wider
 		}
 		n, err := in.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
@@ -114,90 +145,36 @@ func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 			return b, nil
 		case err != nil:
 			b.release()
-			return nil, bodyError(raw.err, err)
+			return nil, err
 		}
 	}
 }
 
-func (b *body) grow(ctx context.Context, limit int64) error {
-	size := min(2*int64(cap(b.bytes)), limit+512) // room to see that it is too large
-	if size <= int64(cap(b.bytes)) {
-		return errTooLarge(limit)
-	}
-	if err := b.from.budget.take(ctx, size-b.held); err != nil {
-		return err
-	}
-	b.held = size
-	b.bytes = append(make([]byte, 0, size), b.bytes...)
-	return nil
-}
-
-// remembering keeps the error of the connection apart from what a decompressor
-// makes of it.
-type remembering struct {
-	io.Reader
-	err error
-}
-
-func (r *remembering) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
-}
-
-func bodyError(connection, decoding error) error {
+// receivingError says what kept a body from arriving; faults stay what they are.
+func receivingError(err error) error {
+	var f *fault.Error
 	var tooLarge *http.MaxBytesError
 	switch {
-	case connection == nil && errors.Is(decoding, zstd.ErrDecoderSizeExceeded), errors.Is(decoding, zstd.ErrWindowSizeExceeded):
-		return fault.New(fault.TooLarge, "The zstd body needs a window of more than 8 MiB")
-	case connection == nil:
-		return fault.New(fault.Invalid, "The compressed body is truncated or corrupt")
-	case errors.As(connection, &tooLarge):
+	case errors.As(err, &f):
+		return err
+	case errors.As(err, &tooLarge):
 		return errTooLarge(tooLarge.Limit)
-	case errors.Is(connection, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{http.StatusRequestTimeout, fault.New(fault.Invalid, "The body did not arrive in time")}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
 	}
-	return &fault.Error{Code: fault.Invalid, Message: "The body could not be read to its end", Err: connection}
+	return &fault.Error{Code: fault.Invalid, Message: "The body could not be read to its end", Err: err}
 }
 
-// decoder wraps the body in what Content-Encoding names. done returns it for the
-// next request.
-func (bs *bodies) decoder(h http.Header, raw io.Reader) (in io.Reader, done func(), err error) {
-	corrupt := func(err error) (io.Reader, func(), error) {
-		return nil, nil, bodyError(raw.(*remembering).err, err)
+// corruptError says why a body cannot be decompressed; faults stay what they are.
+func corruptError(err error) error {
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fault.New(fault.TooLarge, "The zstd body needs a window of more than 8 MiB")
 	}
-	switch encoding := strings.ToLower(strings.Join(h.Values("Content-Encoding"), ",")); encoding {
-	case "", "identity":
-		return raw, func() {}, nil
-	case "gzip", "x-gzip":
-		z, _ := bs.gzip.Get().(*gzip.Reader)
-		if z == nil {
-			z = new(gzip.Reader)
-		}
-		if err := z.Reset(raw); err != nil {
-			return corrupt(err)
-		}
-		return z, func() { bs.gzip.Put(z) }, nil
-	case "zstd":
-		z, _ := bs.zstd.Get().(*zstd.Decoder)
-		if z == nil {
-			// One goroutine less and a bound on what a frame may ask for.
-			z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-				zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderMaxMemory(16<<20))
-			if err != nil {
-				return nil, nil, err
-			}
-		}
-		if err := z.Reset(raw); err != nil {
-			return corrupt(err)
-		}
-		return z, func() {
-			_ = z.Reset(nil)
-			bs.zstd.Put(z)
-		}, nil
-	default:
-		return nil, nil, fault.New(fault.Unsupported, "Content-Encoding must be gzip, zstd or identity")
-	}
+	return fault.New(fault.Invalid, "The compressed body is truncated or corrupt")
 }

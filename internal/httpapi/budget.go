@@ -9,11 +9,11 @@ import (
 	"github.com/costprof/costprof/internal/fault"
 )
 
-// budget bounds the bytes that request bodies hold at once. It is granted as
-// bytes really arrive, so that slow senders hold little; who waits is served in
+// budget bounds the bytes that requests hold at once; who waits is served in
 // order.
 type budget struct {
 	wait time.Duration // longest wait for one grant
+	busy string        // what to tell who waited in vain
 
 	mu    sync.Mutex
 	free  int64
@@ -25,8 +25,8 @@ type claim struct {
 	granted chan struct{}
 }
 
-func newBudget(bytes int64, wait time.Duration) *budget {
-	return &budget{free: bytes, wait: wait}
+func newBudget(bytes int64, wait time.Duration, busy string) *budget {
+	return &budget{free: bytes, wait: wait, busy: busy}
 }
 
 // take waits for n bytes, at most the budget's wait; then the error is
@@ -51,7 +51,7 @@ func (b *budget) take(ctx context.Context, n int64) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = &fault.Error{Code: fault.Unavailable, Message: "The server is busy storing other batches; nothing of this one was stored. Try again", RetryAfter: b.wait}
+		err = &fault.Error{Code: fault.Unavailable, Message: b.busy, RetryAfter: b.wait}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

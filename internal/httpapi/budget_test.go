@@ -12,7 +12,7 @@ import (
 
 func TestBudgetServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10, time.Minute)
+		b := newBudget(10, time.Minute, "busy")
 		if err := b.take(t.Context(), 8); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestBudgetServesInOrder(t *testing.T) {
 
 func TestBudgetGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10, 5*time.Second)
+		b := newBudget(10, 5*time.Second, "busy")
 		if err := b.take(t.Context(), 10); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"time"
 
@@ -34,24 +35,59 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(slices.Concat([]byte{cursorVersion}, sum[:6], body))
 }
 
+const (
+	notACursor  = "is not a cursor of this list"
+	otherCursor = "belongs to a list with other parameters"
+)
+
+// cursorForm leaves out the line breaks that decoders of base64 overlook.
+var cursorForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// cursor is the parameter's text, "" when it was not given. An empty one is
+// refused: whoever turns pages and loses the cursor would begin again without end.
+func (q *query) cursor() string {
+	s := q.text("cursor")
+	if q.has("cursor") && !cursorForm.MatchString(s) {
+		q.bad("cursor", notACursor)
+		return ""
+	}
+	return s
+}
+
+// continues takes the range that a list goes on with, unless the request names
+// another one.
+func (q *query) continues(w *window, from, to time.Time) error {
+	given := func(name, synonym string) bool { return q.has(name) || q.has(synonym) }
+	switch {
+	case !q.has("cursor"):
+	case !from.Before(to) || !inYears(from.UTC()) || to.UTC().Year() > maxYear+1:
+		q.bad("cursor", notACursor)
+	case given("from", "startDate") && !from.Equal(w.from), given("to", "endDate") && !to.Equal(w.to):
+		q.bad("cursor", otherCursor)
+	}
+	w.from, w.to = from, to
+	return q.err()
+}
+
 // readCursor reads the parameter; a missing one is the start of the list.
 func readCursor(q *query, shape uint64) cursor {
 	var c cursor
-	if !q.has("cursor") {
+	text := q.cursor()
+	if text == "" {
 		return c
 	}
-	b, err := base64.RawURLEncoding.DecodeString(q.text("cursor"))
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) < 8 || b[0] != cursorVersion {
-		q.bad("cursor", "is not a cursor of this list")
+		q.bad("cursor", notACursor)
 		return c
 	}
 	sum := sha256.Sum256(b[7:])
 	if !slices.Equal(sum[:6], b[1:7]) || json.Unmarshal(b[7:], &c) != nil {
-		q.bad("cursor", "is not a cursor of this list")
+		q.bad("cursor", notACursor)
 		return c
 	}
 	if c.Shape != shape {
-		q.bad("cursor", "belongs to a list with other parameters")
+		q.bad("cursor", otherCursor)
 	}
 	return c
 }

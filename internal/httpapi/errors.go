@@ -54,6 +54,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &ref):
 		status, f = ref.status, ref.cause
+	case errors.As(err, &f) && f.Code != fault.Internal && f.Code != fault.Unavailable:
+		// Who half-closed the connection still reads why.
+		status = statusOf[f.Code]
 	case errors.Is(r.Context().Err(), context.Canceled):
 		// Who asked is gone; the status is for the log.
 		status, f = statusClientGone, fault.New(fault.Unavailable, "The request was cancelled")

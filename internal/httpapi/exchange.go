@@ -21,6 +21,7 @@ type exchange struct {
 	status int
 	bytes  int64
 	cause  error // why the status is 5xx
+	share  *share
 }
 
 type exchangeKey struct{}
@@ -70,6 +71,8 @@ func (s *server) logged(next http.Handler) http.Handler {
 				slog.Int("status", x.status), slog.Int64("bytes", x.bytes), slog.Duration("took", took), slog.String("from", r.RemoteAddr),
 			}
 			switch {
+			case s.closing.Load() && x.status == http.StatusServiceUnavailable:
+				// Everyone who is told that the server stops.
 			case x.status >= 500:
 				level = slog.LevelError
 			case x.status == http.StatusForbidden:

@@ -120,7 +120,7 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		if !safe(r.Method) && !configured && foreign(r, origins) {
+		if (!safe(r.Method) || upgrades(r)) && !configured && s.foreign(r, origins) {
 			s.fail(w, r, errForeign)
 			return
 		}
@@ -138,9 +138,13 @@ func safe(method string) bool {
 	return false
 }
 
+// upgrades says whether the request asks for another protocol, which is not
+// subject to the rules of CORS.
+func upgrades(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }
+
 // foreign says whether a page of another origin sent the request. Programs send
 // neither of the two headers.
-func foreign(r *http.Request, origins []string) bool {
+func (s *server) foreign(r *http.Request, origins []string) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 	default:
@@ -153,5 +157,10 @@ func foreign(r *http.Request, origins []string) bool {
 		return true
 	}
 	u, err := url.Parse(origins[0])
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+	if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		return true
+	}
+	// What serves https under this name is another program, unless it is a proxy
+	// in front of a server that is meant to be reached from elsewhere.
+	return u.Scheme != "http" && !s.access.AnyHost
 }

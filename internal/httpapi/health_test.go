@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/store"
 )
 
@@ -38,7 +40,39 @@ func TestReadyWhileClosing(t *testing.T) {
 	f.api.Closing()
 	f.get("/health/ready").want(503).says("shutting down")
 	f.get("/health").want(200)
-	f.post("/api/v1/events", batch(event(1))).want(202)
+	f.get("/metrics").want(200)
+	// New work is told so: a kept connection that is only closed tells nothing.
+	a := f.post("/api/v1/events", batch(event(1))).want(503).says("shutting down", "nothing")
+	if a.header.Get("Connection") != "close" || a.header.Get("Retry-After") == "" {
+		t.Errorf("headers %v", a.header)
+	}
+	if f.stored() != 0 || f.api.Accepted() != 0 {
+		t.Errorf("stored %d, %d accepted", f.stored(), f.api.Accepted())
+	}
+}
+
+// A request that was accepted before goes on.
+func TestAcceptedWhileClosing(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	f := setup(t, func(p *Params) {
+		p.Ingest = ingester(func(context.Context) (ingest.Result, error) {
+			close(begun)
+			<-goOn
+			return ingest.Result{Accepted: 1}, nil
+		})
+	})
+	done := make(chan *answer)
+	go func() { done <- f.post("/api/v1/events", batch(event(1))) }()
+	<-begun
+	f.api.Closing()
+	if got := f.api.Accepted(); got != 1 {
+		t.Errorf("%d accepted", got)
+	}
+	close(goOn)
+	(<-done).want(202)
+	if got := f.api.Accepted(); got != 0 {
+		t.Errorf("%d accepted after the answer", got)
+	}
 }
 
 func TestMetrics(t *testing.T) {

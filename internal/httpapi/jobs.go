@@ -16,10 +16,11 @@ func (s *server) jobRoutes() []*route {
 			doc:    "By provider and model as sent, those with the largest estimates first, then those with most calls. Without from and to, of all time.",
 			params: concat(windowParams, []param{{name: "project", repeat: true, schema: text(), doc: "Only calls of this project; given again, any of them."}}, pageParams),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[rating.UnpricedModel](s)), nil, paged),
-			errors: []int{http.StatusGone}, serve: s.getUnpriced},
+			errors: []int{http.StatusGone}, weigh: weighChart, serve: s.getUnpriced},
 		{id: "list-jobs", method: http.MethodGet, path: "/api/v1/jobs", tag: "Jobs", summary: "Runs of background work, newest first",
 			params: concat([]param{{name: "state", doc: "Only runs in this state.", schema: text("running", "done", "failed")}}, pageParams),
-			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[job](s)), nil, paged), errors: []int{http.StatusGone}, serve: s.listJobs},
+			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[job](s)), nil, paged), errors: []int{http.StatusGone},
+			weigh: weighChart, serve: s.listJobs},
 		{id: "get-job", method: http.MethodGet, path: "/api/v1/jobs/{id}", tag: "Jobs", summary: "One run of background work",
 			status: http.StatusOK, answer: s.envelope(schemaOf[job](s), nil), errors: []int{http.StatusNotFound}, serve: s.getJob},
 	}
@@ -27,7 +28,7 @@ func (s *server) jobRoutes() []*route {
 
 func (s *server) getUnpriced(c *call) (*reply, error) {
 	w := c.q.window(s.now())
-	ask := rating.UnpricedQuery{Projects: c.q.values["project"], Limit: c.q.limit(), Cursor: c.q.text("cursor")}
+	ask := rating.UnpricedQuery{Projects: c.q.values["project"], Limit: c.q.limit(), Cursor: c.q.cursor()}
 	// The range of a question about money defaults to 30 days; what has no price
 	// has none whenever it was called.
 	if c.q.has("from") || c.q.has("startDate") {
@@ -105,7 +106,7 @@ func (s *server) getJob(c *call) (*reply, error) {
 	}
 	run, err := s.prices.Job(c, c.PathValue("id"))
 	if err != nil {
-		return nil, err
+		return nil, notFound(err)
 	}
 	return &reply{Data: jobJSON(&run)}, nil
 }

@@ -127,8 +127,11 @@ func (f *fields) instant(name string) time.Time {
 		return time.Time{}
 	}
 	t, ok := parseInstant(s)
-	if !ok {
+	switch {
+	case !ok:
 		f.bad(name, "must be an RFC 3339 instant such as 2026-01-31T15:04:05Z")
+	case !inYears(t):
+		f.bad(name, yearsRule)
 	}
 	return t.Truncate(time.Microsecond)
 }

@@ -31,6 +31,8 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 		},
 		Servers:    []*huma.Server{{URL: "/"}},
 		Components: &huma.Components{Schemas: s.schemas, Responses: errorResponses(s.schemas)},
+		// An empty list says that no credential is asked for, a missing one nothing.
+		Extensions: map[string]any{"security": []any{}},
 	}
 	for _, rt := range routes {
 		for i, p := range rt.paths() {

@@ -34,6 +34,8 @@ type route struct {
 	errors []int
 	// unavailable is the answer of a 503 that says more than an error.
 	unavailable *huma.Schema
+	// weigh is what answering may hold.
+	weigh weight
 	// serve answers with data; a route with raw does everything itself.
 	serve func(*call) (*reply, error)
 	raw   http.HandlerFunc
@@ -77,6 +79,12 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 			ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 			defer cancel()
 			q := readQuery(r.URL.RawQuery, rt.params)
+			held, err := s.answers.hold(ctx, rt.weigh, q)
+			if err != nil {
+				s.fail(w, r, err)
+				return
+			}
+			defer func() { held.shrink(0) }()
 			rep, err := rt.serve(&call{ctx, r, w, q})
 			if err != nil {
 				if ctx.Err() != nil && fault.CodeOf(err) == fault.Internal {
@@ -93,11 +101,17 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 				w.WriteHeader(status)
 				return
 			}
+			exchangeOf(r.Context()).share = held
 			s.write(w, r, status, rep)
 		}
 	}
+	ids := strings.Contains(rt.path, "{id}")
 	return func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r.Context()).route = r.Pattern
+		if id := r.PathValue("id"); ids && (!validText(id) || len(id) > maxPathID) {
+			s.fail(w, r, errNoThing)
+			return
+		}
 		serve(w, r)
 	}
 }
@@ -124,6 +138,19 @@ func (s *server) routed(w http.ResponseWriter, r *http.Request) {
 	s.fail(w, r, errNoRoute)
 }
 
+// maxPathID is longer than any id that is given out.
+const maxPathID = 128
+
+var errNoThing = fault.New(fault.NotFound, "There is nothing with this id")
+
+// notFound says the same of whatever is not there, in the words of the API.
+func notFound(err error) error {
+	if fault.CodeOf(err) == fault.NotFound {
+		return errNoThing
+	}
+	return err
+}
+
 var errNoRoute = fault.New(fault.NotFound, "There is nothing at this path; /openapi.json lists what there is")
 
 func cleaned(p string) string {
@@ -147,11 +174,14 @@ func (p *headerProbe) WriteHeader(status int)      { p.status = status }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// keptAnswer is the largest buffer kept for a later answer.
+const keptAnswer = 512 << 10
+
 // write answers with JSON, whole or not at all.
 func (s *server) write(w http.ResponseWriter, r *http.Request, status int, v any) {
 	buf := buffers.Get().(*bytes.Buffer)
 	defer func() {
-		if buf.Cap() <= keepBuffer {
+		if buf.Cap() <= keptAnswer {
 			buf.Reset()
 			buffers.Put(buf)
 		}
@@ -166,6 +196,8 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, status int, v any
 		s.fail(w, r, err)
 		return
 	}
+	exchangeOf(r.Context()).share.shrink(int64(buf.Len()))
+	hurry(w, buf.Len())
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))

@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 		retryAfter string
 	}{
 		{&fault.Error{Code: fault.Invalid, Message: "Validation failed", Details: map[string][]string{"a": {"b"}}, Err: cause}, 400, `"a":["b"]`, ""},
-		{fault.New(fault.NotFound, "no such thing"), 404, "no such thing", ""},
+		{fault.New(fault.NotFound, secret), 404, "nothing with this id", ""},
 		{fault.New(fault.Forbidden, "not yours"), 403, "not yours", ""},
 		{fault.New(fault.TooLarge, "too much"), 413, "too much", ""},
 		{fault.New(fault.Unsupported, "not that"), 415, "not that", ""},

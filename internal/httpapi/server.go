@@ -8,11 +8,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/store"
 )
@@ -62,6 +64,7 @@ type server struct {
 	metrics  *Metrics
 	access   Access
 	bodies   bodies
+	answers  answers
 	timeout  time.Duration
 	version  string
 	now      func() time.Time
@@ -70,15 +73,19 @@ type server struct {
 	schemas  huma.Registry
 	document []byte
 	closing  atomic.Bool
+	accepted atomic.Int64
 }
+
+const busyStoring = "The server is busy storing other batches; nothing of this one was stored. Try again"
 
 // New makes the handler.
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, engine: p.Engine, metrics: p.Metrics,
 		access: p.Access, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
-		bodies: bodies{budget: newBudget(p.IngestMemory, p.IngestWait)},
-		mux:    http.NewServeMux(), schemas: newSchemas(),
+		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
+		answers: newAnswers(p.RequestTimeout / 2),
+		mux:     http.NewServeMux(), schemas: newSchemas(),
 	}
 	var err error
 	if s.document, err = s.mount(s.routes()); err != nil {
@@ -87,6 +94,7 @@ func New(p Params) (*API, error) {
 	var h http.Handler = http.HandlerFunc(s.routed)
 	for _, wrap := range []func(http.Handler) http.Handler{
 		// The innermost first.
+		s.draining,
 		s.crossOrigin,
 		s.local,
 		s.recovered,
@@ -101,5 +109,39 @@ func New(p Params) (*API, error) {
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Closing makes /health/ready say that no new work should come.
+// Closing makes /health/ready say that no new work should come, and refuses new
+// work with 503; what was accepted goes on.
 func (a *API) Closing() { a.server.closing.Store(true) }
+
+// Accepted is how many requests are being worked on.
+func (a *API) Accepted() int { return int(a.server.accepted.Load()) }
+
+// draining counts what was accepted, and refuses what comes after Closing: by an
+// answer, since whoever sends on a kept connection that is simply closed cannot
+// know whether the request was read.
+func (s *server) draining(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.accepted.Add(1)
+		if !s.closing.Load() {
+			defer s.accepted.Add(-1)
+			next.ServeHTTP(w, r)
+			return
+		}
+		s.accepted.Add(-1)
+		w.Header().Set("Connection", "close")
+		if !operational(r.URL.Path) {
+			s.fail(w, r, errClosing)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// operational says whether the path tells about the server itself.
+func operational(path string) bool {
+	return path == "/health" || strings.HasPrefix(path, "/health/") || path == "/metrics"
+}
+
+var errClosing = &fault.Error{
+	Code: fault.Unavailable, Message: "The server is shutting down; nothing of this request was done", RetryAfter: 5 * time.Second,
+}
