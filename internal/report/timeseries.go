@@ -126,35 +126,32 @@ func (c *chart) draw(ctx context.Context, m *moment) ([]Series, error) {
 	for i := range ranked.Rows {
 		names[i] = ranked.Rows[i].Names[0]
 	}
-	more := ranked.More || len(names) > c.series
+	shown := min(c.series, len(names))
 	if ranked.More {
-		names = names[:c.series]
+		names = names[:shown]
 	}
 	points, err := c.points(ctx, m, names)
 	if err != nil {
 		return nil, err
 	}
-	shown := min(c.series, len(names))
 	lines := make([]Series, 0, shown+1)
 	for _, name := range names[:shown] {
 		lines = append(lines, Series{Name: name, Points: points[name]})
 	}
-	if !more {
+	rest := Series{Name: analytics.Other, Rest: true}
+	switch {
+	case ranked.More:
+		rest.Points, err = c.beside(ctx, m, lines)
+	case shown < len(names):
+		rest.Points, err = together(points, names[shown:])
+	default:
 		return lines, nil
 	}
-	if !ranked.More {
-		// Few values: the points of those that are not shown make up the rest.
-		rest := points[names[shown]]
-		for _, name := range names[shown+1:] {
-			for i := range rest {
-				if err := rest[i].Merge(&points[name][i]); err != nil {
-					return nil, err
-				}
-			}
-		}
-		return append(lines, Series{Name: analytics.Other, Rest: true, Points: rest}), nil
-	}
-	// Many: the rest is what the shown ones leave of all.
+	return append(lines, rest), err
+}
+
+// beside gives the points of what the lines leave of all events.
+func (c *chart) beside(ctx context.Context, m *moment, lines []Series) ([]analytics.Row, error) {
 	all, err := c.points(ctx, m, nil)
 	if err != nil {
 		return nil, err
@@ -165,7 +162,20 @@ func (c *chart) draw(ctx context.Context, m *moment) ([]Series, error) {
 			rest[i].Subtract(&line.Points[i])
 		}
 	}
-	return append(lines, Series{Name: analytics.Other, Rest: true, Points: rest}), nil
+	return rest, nil
+}
+
+// together adds up the points of the names, of which there is at least one.
+func together(points map[string][]analytics.Row, names []string) ([]analytics.Row, error) {
+	sums := points[names[0]]
+	for _, name := range names[1:] {
+		for i := range sums {
+			if err := sums[i].Merge(&points[name][i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return sums, nil
 }
 
 // points gives the points by name; names nil gives the points of all events under
