@@ -68,8 +68,8 @@ const (
 // Filter selects events. The zero value selects every event that counts in
 // totals.
 type Filter struct {
-	// From and To bound the event's timestamp, half-open; a zero time is no
-	// bound.
+	// From and To bound the event's timestamp, half-open, in whole microseconds; a
+	// zero time is no bound.
 	From, To time.Time
 	// Any holds, per dimension, the accepted values; "" accepts a missing value,
 	// and no values accept nothing. Provider and model are as normalised.

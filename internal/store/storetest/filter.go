@@ -74,6 +74,48 @@ func testRankings(t *testing.T, open Opener) {
 	checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1000, MinCalls: 9})
 }
 
+// Windows are half-open to the microsecond, wherever in an hour they begin and
+// end.
+func testBounds(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	var recs []usage.Record
+	for i := range 240 { // around the turn of every quarter of an hour
+		recs = append(recs, call(i, func(r *usage.Record) {
+			r.Timestamp = epoch.Add(time.Duration(i/3)*15*time.Minute + time.Duration(i%3-1)*time.Microsecond)
+			r.UserID, r.Feature = fmt.Sprint("u", i%2), fmt.Sprint("f", i%2)
+			r.Counts[usage.Input] = int64(i + 1)
+		}))
+	}
+	appendAll(t, e, recs)
+	for i := range recs {
+		// All bounds, each with another that lies some hours away.
+		f := analytics.Filter{From: recs[i].Timestamp, To: recs[(i*7+50)%len(recs)].Timestamp}
+		switch i % 5 {
+		case 0:
+			f.To = time.Time{}
+		case 1:
+			f.From = time.Time{}
+		}
+		for _, q := range []analytics.Query{
+			{Measures: analytics.MeasureSeen},
+			{GroupBy: []analytics.Dimension{analytics.Feature}, Grain: time.Hour},
+			{GroupBy: []analytics.Dimension{analytics.User}, Grain: 15 * time.Minute},
+		} {
+			q.Filter = f
+			if wrong := diffTables(reference.Query(recs, q), ask(t, e, q)); wrong != "" {
+				t.Fatalf("%+v (-reference +engine):\n%s", q, wrong)
+			}
+		}
+		if i%10 > 1 {
+			continue
+		}
+		if d := diff(reference.Events(recs, store.EventQuery{Filter: f}), collect(t, e, store.EventQuery{Filter: f})); d != "" {
+			t.Fatalf("events %+v (-reference +engine):\n%s", f, d)
+		}
+		checkBloat(t, e, recs, analytics.BloatQuery{Filter: f, MinRatio: 1000, MinCalls: 1})
+	}
+}
+
 // A value that was not sent and one that is empty are both the name "", and come
 // back as they were sent.
 func testMissingValues(t *testing.T, open Opener) {

@@ -43,6 +43,7 @@ func Run(t *testing.T, open Opener) {
 		{"HostileText", testHostileText},
 		{"Rankings", testRankings},
 		{"BloatRounding", testBloatRounding},
+		{"Bounds", testBounds},
 		{"MissingValues", testMissingValues},
 		{"OneProjectAlone", testOneProject},
 		{"Differential", testDifferential},
