@@ -21,11 +21,26 @@ type traffic struct {
 type model struct{ provider, name string }
 
 var models = []model{
-	{"openai", "gpt-4o"}, {"openai", "gpt-4o-mini"}, {"openai", "o3"}, {"openai", "gpt-4.1"}, {"openai", "gpt-4.1-mini"}, {"openai", "gpt-5"}, {"openai", "gpt-5-mini"},
-	{"anthropic", "claude-3-5-haiku-latest"}, {"anthropic", "claude-sonnet-4-5"}, {"anthropic", "claude-opus-4-6"}, {"anthropic", "claude-3-5-sonnet"},
-	{"google", "gemini-2.5-flash"}, {"google", "gemini-2.5-pro"}, {"google", "gemini-2.5-flash-lite"}, {"google", "gemini-2.0-flash"},
-	{"mistral", "mistral-medium-latest"}, {"mistral", "ministral-8b-latest"}, {"mistral", "mistral-large-latest"},
-	{"deepseek", "deepseek-chat"}, {"deepseek", "deepseek-reasoner"},
+	{"openai", "gpt-4o"},
+	{"openai", "gpt-4o-mini"},
+	{"openai", "o3"},
+	{"openai", "gpt-4.1"},
+	{"openai", "gpt-4.1-mini"},
+	{"openai", "gpt-5"},
+	{"openai", "gpt-5-mini"},
+	{"anthropic", "claude-3-5-haiku-latest"},
+	{"anthropic", "claude-sonnet-4-5"},
+	{"anthropic", "claude-opus-4-6"},
+	{"anthropic", "claude-3-5-sonnet"},
+	{"google", "gemini-2.5-flash"},
+	{"google", "gemini-2.5-pro"},
+	{"google", "gemini-2.5-flash-lite"},
+	{"google", "gemini-2.0-flash"},
+	{"mistral", "mistral-medium-latest"},
+	{"mistral", "ministral-8b-latest"},
+	{"mistral", "mistral-large-latest"},
+	{"deepseek", "deepseek-chat"},
+	{"deepseek", "deepseek-reasoner"},
 }
 
 var (

@@ -40,8 +40,14 @@ var sizeUnits = []struct {
 	suffix string
 	bytes  int64
 }{
-	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
-	{"GB", 1_000_000_000}, {"MB", 1_000_000}, {"KB", 1_000}, {"B", 1}, {"", 1},
+	{"GiB", 1 << 30},
+	{"MiB", 1 << 20},
+	{"KiB", 1 << 10},
+	{"GB", 1_000_000_000},
+	{"MB", 1_000_000},
+	{"KB", 1_000},
+	{"B", 1},
+	{"", 1},
 }
 
 // UnmarshalText reads a whole number with an optional unit: "512MiB", "1GB".

@@ -38,48 +38,66 @@ func (s *server) analyticsRoutes() []*route {
 		return &rt
 	}
 	fixed := func(name string, d analytics.Dimension) *route {
-		return ask(name, route{summary: "Spend by " + string(d), params: ranked, answer: rows, errors: []int{http.StatusGone},
-			serve: func(c *call) (*reply, error) { return s.breakdown(c, []analytics.Dimension{d}) }})
+		return ask(name, route{
+			summary: "Spend by " + string(d), params: ranked, answer: rows, errors: []int{http.StatusGone},
+			serve: func(c *call) (*reply, error) { return s.breakdown(c, []analytics.Dimension{d}) },
+		})
 	}
 	return []*route{
-		ask("cost-breakdown", route{summary: "Spend by one dimension, or by two as a matrix",
-			doc: "Dearest first, then by name in byte order. The first page fixes range and ranking for 10 minutes; after that, and when stored costs were corrected, the answer is 410.",
-			params: concat([]param{{name: "groupBy", schema: withDefault(text(), "feature"),
-				doc: "One dimension, or two with a comma: feature, model, provider, user, department, project, environment, session, operation, tag:NAME."}}, ranked),
+		ask("cost-breakdown", route{
+			summary: "Spend by one dimension, or by two as a matrix",
+			doc:     "Dearest first, then by name in byte order. The first page fixes range and ranking for 10 minutes; after that, and when stored costs were corrected, the answer is 410.",
+			params: concat([]param{{
+				name: "groupBy", schema: withDefault(text(), "feature"),
+				doc: "One dimension, or two with a comma: feature, model, provider, user, department, project, environment, session, operation, tag:NAME.",
+			}}, ranked),
 			answer: rows, errors: []int{http.StatusGone},
 			serve: func(c *call) (*reply, error) {
 				return s.breakdown(c, c.q.dimensions("groupBy", []analytics.Dimension{analytics.Feature}, report.MaxGroupBy))
-			}}),
+			},
+		}),
 		fixed("features", analytics.Feature),
 		fixed("models", analytics.Model),
 		fixed("users", analytics.User),
-		ask("timeseries", route{summary: "Spend over time",
-			doc: "Every bucket is there, empty ones with zeros. With groupBy data is a list of series, dearest first, the rest of them as (other).",
+		ask("timeseries", route{
+			summary: "Spend over time",
+			doc:     "Every bucket is there, empty ones with zeros. With groupBy data is a list of series, dearest first, the rest of them as (other).",
 			params: concat([]param{
 				{name: "granularity", doc: "Width of a bucket; weeks start on Monday.", schema: withDefault(text("minute", "hour", "day", "week", "month"), "hour")},
 				{name: "groupBy", doc: "A dimension: a series for each of its values.", schema: text()},
 				{name: "series", doc: "The most series with groupBy.", schema: wholeNumber(report.DefaultSeries, 1, report.MaxSeries)},
 			}, common),
 			answer: s.envelope(anyOf(arrayOf(schemaOf[point](s)), arrayOf(schemaOf[series](s))), schemaOf[timeseriesMeta](s)),
-			serve:  s.timeseries}),
-		ask("flamegraph", route{summary: "Spend as a tree",
-			doc: "Values of parents are exactly the sums of their children's. Beyond maxNodes the smaller siblings are folded into (other).",
+			serve:  s.timeseries,
+		}),
+		ask("flamegraph", route{
+			summary: "Spend as a tree",
+			doc:     "Values of parents are exactly the sums of their children's. Beyond maxNodes the smaller siblings are folded into (other).",
 			params: concat([]param{
 				{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6.", schema: withDefault(text(), "feature,model")},
 				{name: "maxNodes", doc: "The most nodes of the tree.", schema: wholeNumber(analytics.DefaultMaxNodes, 2, report.MaxNodes)},
 				{name: "format", doc: "The form of the answer.", schema: withDefault(text("json"), "json")},
 			}, common),
-			answer: s.envelope(schemaOf[analytics.Node](s), schemaOf[WindowMeta](s)), serve: s.flamegraph}),
-		ask("prompts", route{summary: "Calls with far more input than their like",
-			doc:    "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
-			params: concat(common, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
-			errors: []int{http.StatusGone}, serve: s.prompts}),
-		ask("events", route{summary: "Events, newest first", doc: eventsDoc,
-			params: concat(common, pageParams), answer: s.eventsSchema(), weigh: weighList, serve: s.events}),
-		{id: "list-events", method: http.MethodGet, path: "/api/v1/events", alias: "/api/events", tag: "Events", summary: "Events, newest first", doc: eventsDoc,
-			params: concat(common, pageParams), status: http.StatusOK, answer: s.eventsSchema(), weigh: weighList, serve: s.events},
-		{id: "get-event", method: http.MethodGet, path: "/api/v1/events/{id}", alias: "/api/events/{id}", tag: "Events", summary: "One event with its price lines",
-			status: http.StatusOK, answer: s.envelope(schemaOf[storedEvent](s), nil), errors: []int{http.StatusNotFound}, weigh: weighChart, serve: s.event},
+			answer: s.envelope(schemaOf[analytics.Node](s), schemaOf[WindowMeta](s)), serve: s.flamegraph,
+		}),
+		ask("prompts", route{
+			summary: "Calls with far more input than their like",
+			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
+			params:  concat(common, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
+			errors: []int{http.StatusGone}, serve: s.prompts,
+		}),
+		ask("events", route{
+			summary: "Events, newest first", doc: eventsDoc,
+			params: concat(common, pageParams), answer: s.eventsSchema(), weigh: weighList, serve: s.events,
+		}),
+		{
+			id: "list-events", method: http.MethodGet, path: "/api/v1/events", alias: "/api/events", tag: "Events", summary: "Events, newest first", doc: eventsDoc,
+			params: concat(common, pageParams), status: http.StatusOK, answer: s.eventsSchema(), weigh: weighList, serve: s.events,
+		},
+		{
+			id: "get-event", method: http.MethodGet, path: "/api/v1/events/{id}", alias: "/api/events/{id}", tag: "Events", summary: "One event with its price lines",
+			status: http.StatusOK, answer: s.envelope(schemaOf[storedEvent](s), nil), errors: []int{http.StatusNotFound}, weigh: weighChart, serve: s.event,
+		},
 	}
 }
 

@@ -29,23 +29,33 @@ var columns = []column{
 	counted("cachedTokens", "Input tokens read from a cache.", analytics.MeasureTokens, func(r *report.BreakdownRow) int64 { return r.Cached }),
 	counted("callCount", "Calls.", 0, func(r *report.BreakdownRow) int64 { return r.Calls }),
 	counted("errorCount", "Calls that failed.", analytics.MeasureErrors, func(r *report.BreakdownRow) int64 { return r.Errors }),
-	{"avgLatency", "Mean latency in milliseconds, three decimals.", analytics.MeasureLatency, numberSchema,
+	{
+		"avgLatency", "Mean latency in milliseconds, three decimals.", analytics.MeasureLatency, numberSchema,
 		func(b []byte, r *report.BreakdownRow) []byte {
 			return appendScaled(b, mean(r.LatencyMicros, r.Calls), 3)
-		}},
-	{"p95Latency", "95th percentile of latency in milliseconds: the latency of one call. Leave it out with fields when it is not needed.", analytics.MeasureP95, numberSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.P95Micros, 3) }},
-	{"cacheSavings", "Reads at the full input price less what reads and writes cost above it; negative when caching cost more.", analytics.MeasureSaving, amountSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return r.Saving.AppendText(b) }},
-	{"share", "Part of the cost of the whole answer, 0 to 1, six decimals.", 0, numberSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.Share, 6) }},
+		},
+	},
+	{
+		"p95Latency", "95th percentile of latency in milliseconds: the latency of one call. Leave it out with fields when it is not needed.", analytics.MeasureP95, numberSchema,
+		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.P95Micros, 3) },
+	},
+	{
+		"cacheSavings", "Reads at the full input price less what reads and writes cost above it; negative when caching cost more.", analytics.MeasureSaving, amountSchema,
+		func(b []byte, r *report.BreakdownRow) []byte { return r.Saving.AppendText(b) },
+	},
+	{
+		"share", "Part of the cost of the whole answer, 0 to 1, six decimals.", 0, numberSchema,
+		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.Share, 6) },
+	},
 	counted("unpricedCalls", "Calls whose cost is an estimate of the caller or unknown.", analytics.MeasureSource, func(r *report.BreakdownRow) int64 { return r.Unpriced }),
 	counted("fallbackCalls", "Calls whose tier or region had no price and took the standard one.", analytics.MeasureSource, func(r *report.BreakdownRow) int64 { return r.Fallback }),
 }
 
 func counted(name, doc string, needs analytics.Measures, value func(*report.BreakdownRow) int64) column {
-	return column{name, doc, needs, func() *huma.Schema { return &huma.Schema{Type: huma.TypeInteger} },
-		func(b []byte, r *report.BreakdownRow) []byte { return strconv.AppendInt(b, value(r), 10) }}
+	return column{
+		name, doc, needs, func() *huma.Schema { return &huma.Schema{Type: huma.TypeInteger} },
+		func(b []byte, r *report.BreakdownRow) []byte { return strconv.AppendInt(b, value(r), 10) },
+	}
 }
 
 func amountSchema() *huma.Schema { return amount{}.Schema(nil) }

@@ -66,7 +66,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, f = http.StatusRequestEntityTooLarge, errTooLarge(tooLarge.Limit)
 	case errors.Is(err, context.DeadlineExceeded):
 		status, f = http.StatusServiceUnavailable, &fault.Error{
-			Code: fault.Unavailable, Message: "The answer took too long; ask for a shorter range or try again", RetryAfter: 5 * time.Second, Err: err}
+			Code: fault.Unavailable, Message: "The answer took too long; ask for a shorter range or try again", RetryAfter: 5 * time.Second, Err: err,
+		}
 	}
 	if status == 0 || f == nil || f.Code == fault.Internal {
 		status = http.StatusInternalServerError

@@ -45,6 +45,8 @@ func TestInsecureLiftsHostAndForwarding(t *testing.T) {
 	f.get("/health", host("anything.example.com"), header("X-Forwarded-For", "1.2.3.4")).want(200)
 	f.post("/api/v1/events", batch(event(1)), host("a.example.com"), header("Origin", "http://evil.example.com")).want(403)
 	f.post("/api/v1/events", batch(event(1)), host("a.example.com"), header("Origin", "http://a.example.com")).want(202)
+	// A proxy in front may serve https.
+	f.post("/api/v1/events", batch(event(1)), host("a.example.com"), header("Origin", "https://a.example.com")).want(202)
 }
 
 func TestCrossOriginRule(t *testing.T) {
@@ -63,6 +65,7 @@ func TestCrossOriginRule(t *testing.T) {
 		{"another site", []option{header("Origin", "http://evil.example.com"), header("Sec-Fetch-Site", "cross-site")}, false},
 		{"another site, old browser", []option{header("Origin", "http://evil.example.com")}, false},
 		{"another site that lies", []option{header("Origin", "http://evil.example.com"), header("Sec-Fetch-Site", "same-origin")}, false},
+		{"another scheme", []option{header("Origin", "https://localhost:3100")}, false},
 		{"another port", []option{header("Origin", "http://localhost:8080")}, false},
 		{"null", []option{header("Origin", "null")}, false},
 		{"empty", []option{header("Origin", "")}, false},
@@ -87,6 +90,16 @@ func TestCrossOriginRule(t *testing.T) {
 	for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"} {
 		f.post("/api/v1/events", body, func(r *http.Request) { r.Header.Set("Content-Type", kind) }).want(415)
 	}
+}
+
+// Another protocol is not subject to CORS: a page could read all of it.
+func TestCrossOriginUpgrade(t *testing.T) {
+	f := setup(t)
+	upgrade := []option{header("Connection", "Upgrade"), header("Upgrade", "websocket")}
+	f.get("/ws", append(upgrade, header("Origin", "http://evil.example.com"))...).want(403)
+	f.get("/api/v1/events", append(upgrade, header("Origin", "http://localhost:8080"))...).want(403)
+	f.get("/ws", append(upgrade, header("Origin", "http://localhost:3000"))...).want(404)
+	f.get("/ws", upgrade...).want(404)
 }
 
 func TestCORS(t *testing.T) {

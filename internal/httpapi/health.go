@@ -32,27 +32,37 @@ func (s *server) healthRoutes() []*route {
 	answer := schemaOf[health](s)
 	metrics := s.metrics.handler(s.engine, s.bodies.budget)
 	return []*route{
-		{id: "health", method: http.MethodGet, path: "/health", tag: "Operation", summary: "Health of the server and what it uses",
+		{
+			id: "health", method: http.MethodGet, path: "/health", tag: "Operation", summary: "Health of the server and what it uses",
 			doc: "200 while it can store and answer, also when degraded; else 503.", status: http.StatusOK, answer: answer,
-			unavailable: answer, raw: s.getHealth},
-		{id: "health-live", method: http.MethodGet, path: "/health/live", tag: "Operation", summary: "Whether the process runs",
-			status: http.StatusOK, answer: answer, raw: s.getLive},
-		{id: "health-ready", method: http.MethodGet, path: "/health/ready", tag: "Operation", summary: "Whether to send it work",
+			unavailable: answer, raw: s.getHealth,
+		},
+		{
+			id: "health-live", method: http.MethodGet, path: "/health/live", tag: "Operation", summary: "Whether the process runs",
+			status: http.StatusOK, answer: answer, raw: s.getLive,
+		},
+		{
+			id: "health-ready", method: http.MethodGet, path: "/health/ready", tag: "Operation", summary: "Whether to send it work",
 			doc: "503 while it cannot store, and as soon as it is told to stop.", status: http.StatusOK, answer: answer,
-			unavailable: answer, raw: s.getReady},
-		{id: "metrics", method: http.MethodGet, path: "/metrics", tag: "Operation", summary: "Numbers for Prometheus",
+			unavailable: answer, raw: s.getReady,
+		},
+		{
+			id: "metrics", method: http.MethodGet, path: "/metrics", tag: "Operation", summary: "Numbers for Prometheus",
 			status: http.StatusOK, answer: text(), media: "text/plain", raw: func(w http.ResponseWriter, r *http.Request) {
 				if s.refuseQuery(w, r) {
 					return
 				}
 				metrics.ServeHTTP(w, r)
-			}},
+			},
+		},
 	}
 }
 
 func (s *server) newHealth() health {
-	return health{Status: "ok", Timestamp: s.now().UTC(), Version: s.version,
-		Services: services{Database: "ok", Cache: "in-process", AI: "off", MCP: "off"}}
+	return health{
+		Status: "ok", Timestamp: s.now().UTC(), Version: s.version,
+		Services: services{Database: "ok", Cache: "in-process", AI: "off", MCP: "off"},
+	}
 }
 
 func (s *server) getHealth(w http.ResponseWriter, r *http.Request) {

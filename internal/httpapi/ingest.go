@@ -20,11 +20,13 @@ func (s *server) ingestRoutes() []*route {
 			"An event that is stored already counts as a duplicate, at any age, so a batch can be sent again. " +
 			"Bad input stores nothing and lists every problem; with partial=true the valid events are stored.",
 		params: []param{{name: "partial", doc: "Store the valid events and list the others as rejected.", schema: withDefault(text("true", "false"), "false")}},
-		body: &huma.RequestBody{Required: true, Description: "As it is, or with Content-Encoding gzip or zstd.",
+		body: &huma.RequestBody{
+			Required: true, Description: "As it is, or with Content-Encoding gzip or zstd.",
 			Content: map[string]*huma.MediaType{
 				"application/json":     &batch,
 				"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString, Description: "One event a line."}},
-			}},
+			},
+		},
 		status: http.StatusAccepted, answer: schemaOf[ingest.Result](s),
 		errors: []int{http.StatusServiceUnavailable},
 		raw:    s.postEvents,

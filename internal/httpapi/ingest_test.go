@@ -291,6 +291,94 @@ func TestIngestSlowBody(t *testing.T) {
 	}
 }
 
+// However many send slowly, and whatever their bytes would decompress to, they
+// hold little until the whole body is there.
+func TestIngestSlowBodiesHoldLittle(t *testing.T) {
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	if _, err := w.Write(bytes.Repeat([]byte{' '}, maxBody-1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const budget = 4 << 20
+	f := setup(t, func(p *Params) { p.IngestMemory, p.IngestWait = budget+maxBody, 50*time.Millisecond })
+	server := httptest.NewServer(f.api)
+	defer server.Close()
+	const senders = 100
+	for i := range senders {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		encoding, sent := "identity", []byte(`{"events":[`)
+		if i%2 == 0 {
+			encoding, sent = "gzip", z.Bytes()
+		}
+		fmt.Fprintf(conn, "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s",
+			encoding, len(sent)+10, sent)
+	}
+	for f.api.Accepted() < senders {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if taken := f.api.server.bodies.budget.taken(budget + maxBody); taken > senders*keptSizes[1] {
+		t.Errorf("%d slow senders hold %d bytes", senders, taken)
+	}
+	f.post("/api/v1/events", batch(event(1))).want(202)
+}
+
+// A client that half-closes its connection too early still reads why.
+func TestIngestHalfClosed(t *testing.T) {
+	f := setup(t)
+	server := httptest.NewServer(f.api)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"events\":[")
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("could not be read to its end")) {
+		t.Errorf("%v %s", err, answer)
+	}
+}
+
+// Bodies of every size around those of the buffers arrive whole.
+func TestBodySizes(t *testing.T) {
+	f := setup(t)
+	for _, size := range []int64{0, 1, keptSizes[0] - 1, keptSizes[0], keptSizes[0] + 1, keptSizes[2], keptSizes[3], keptSizes[3] + 1, 1 << 20, 1<<20 + 1, maxBody} {
+		for _, encode := range []struct {
+			name string
+			of   func([]byte) []byte
+		}{{"", func(b []byte) []byte { return b }}, {"gzip", gzipped}, {"zstd", zstded}} {
+			want := make([]byte, size)
+			for i := range want {
+				want[i] = byte(i * 7 / 3)
+			}
+			r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(encode.of(want)))
+			r.Header.Set("Content-Encoding", encode.name)
+			b, err := f.api.server.bodies.read(t.Context(), httptest.NewRecorder(), r, maxBody)
+			if err != nil {
+				t.Fatalf("%d bytes, %s: %v", size, encode.name, err)
+			}
+			if !bytes.Equal(b.bytes, want) {
+				t.Errorf("%d bytes, %s: %d arrived", size, encode.name, len(b.bytes))
+			}
+			b.release()
+		}
+	}
+	if taken := f.api.server.bodies.budget.taken(64 << 20); taken != 0 {
+		t.Errorf("%d bytes are still taken", taken)
+	}
+}
+
 // A client that leaves while its batch is stored leaves nothing behind here.
 func TestIngestClientGone(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)

@@ -12,17 +12,23 @@ import (
 
 func (s *server) jobRoutes() []*route {
 	return []*route{
-		{id: "get-unpriced", method: http.MethodGet, path: "/api/v1/prices/unpriced", tag: "Prices", summary: "Models seen without a price",
+		{
+			id: "get-unpriced", method: http.MethodGet, path: "/api/v1/prices/unpriced", tag: "Prices", summary: "Models seen without a price",
 			doc:    "By provider and model as sent, those with the largest estimates first, then those with most calls. Without from and to, of all time.",
 			params: concat(windowParams, []param{{name: "project", repeat: true, schema: text(), doc: "Only calls of this project; given again, any of them."}}, pageParams),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[rating.UnpricedModel](s)), nil, paged),
-			errors: []int{http.StatusGone}, weigh: weighChart, serve: s.getUnpriced},
-		{id: "list-jobs", method: http.MethodGet, path: "/api/v1/jobs", tag: "Jobs", summary: "Runs of background work, newest first",
+			errors: []int{http.StatusGone}, weigh: weighChart, serve: s.getUnpriced,
+		},
+		{
+			id: "list-jobs", method: http.MethodGet, path: "/api/v1/jobs", tag: "Jobs", summary: "Runs of background work, newest first",
 			params: concat([]param{{name: "state", doc: "Only runs in this state.", schema: text("running", "done", "failed")}}, pageParams),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[job](s)), nil, paged), errors: []int{http.StatusGone},
-			weigh: weighChart, serve: s.listJobs},
-		{id: "get-job", method: http.MethodGet, path: "/api/v1/jobs/{id}", tag: "Jobs", summary: "One run of background work",
-			status: http.StatusOK, answer: s.envelope(schemaOf[job](s), nil), errors: []int{http.StatusNotFound}, serve: s.getJob},
+			weigh: weighChart, serve: s.listJobs,
+		},
+		{
+			id: "get-job", method: http.MethodGet, path: "/api/v1/jobs/{id}", tag: "Jobs", summary: "One run of background work",
+			status: http.StatusOK, answer: s.envelope(schemaOf[job](s), nil), errors: []int{http.StatusNotFound}, serve: s.getJob,
+		},
 	}
 }
 

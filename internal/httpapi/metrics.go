@@ -34,21 +34,28 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "costprof_http_requests_total", Help: "Requests answered, by method, route and status."}, []string{"method", "route", "status"}),
+			Name: "costprof_http_requests_total", Help: "Requests answered, by method, route and status.",
+		}, []string{"method", "route", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "costprof_http_request_duration_seconds", Help: "Time to answer, by route.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"method", "route"}),
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"method", "route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "costprof_http_requests_in_flight", Help: "Requests being answered."}),
+			Name: "costprof_http_requests_in_flight", Help: "Requests being answered.",
+		}),
 		storing: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "costprof_ingest_batch_duration_seconds", Help: "Time to decode, price and store a batch until it is durable.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "costprof_ingest_events_total", Help: "Events of answered batches: accepted, duplicate, conflict or rejected."}, []string{"result"}),
+			Name: "costprof_ingest_events_total", Help: "Events of answered batches: accepted, duplicate, conflict or rejected.",
+		}, []string{"result"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "costprof_ingest_refused_batches_total", Help: "Batches of which nothing was acknowledged."}),
+			Name: "costprof_ingest_refused_batches_total", Help: "Batches of which nothing was acknowledged.",
+		}),
 		priced: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "costprof_events_stored_total", Help: "Newly stored events by where their cost came from; unpriced ones count as 0."}, []string{"cost_source"}),
+			Name: "costprof_events_stored_total", Help: "Newly stored events by where their cost came from; unpriced ones count as 0.",
+		}, []string{"cost_source"}),
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
@@ -59,7 +66,8 @@ func NewMetrics(version string) *Metrics {
 	m.degraded = gauge("costprof_ledger_degraded", "1 when something was lost or broken.")
 	m.waiting = gauge("costprof_ingest_waiting_batches", "Batches that wait for memory.")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "costprof_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": version}})
+		Name: "costprof_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": version},
+	})
 	info.Set(1)
 	for _, result := range []string{"accepted", "duplicate", "conflict", "rejected"} {
 		m.events.WithLabelValues(result)

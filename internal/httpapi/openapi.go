@@ -75,8 +75,10 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 	for _, p := range rt.params {
 		op.Parameters = append(op.Parameters, p.document())
 	}
-	op.Parameters = append(op.Parameters, &huma.Param{Name: "X-Request-ID", In: "header", Schema: text(),
-		Description: "Names the request in answer and log: at most 128 printable characters, others are replaced."})
+	op.Parameters = append(op.Parameters, &huma.Param{
+		Name: "X-Request-ID", In: "header", Schema: text(),
+		Description: "Names the request in answer and log: at most 128 printable characters, others are replaced.",
+	})
 
 	success := &huma.Response{Description: http.StatusText(rt.status), Headers: map[string]*huma.Param{
 		"X-Request-ID": {Description: "The id of the request.", Schema: text()},
@@ -102,8 +104,10 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 		}
 	}
 	if rt.unavailable != nil {
-		op.Responses["503"] = &huma.Response{Description: errorDocs[http.StatusServiceUnavailable],
-			Content: map[string]*huma.MediaType{"application/json": {Schema: rt.unavailable}}}
+		op.Responses["503"] = &huma.Response{
+			Description: errorDocs[http.StatusServiceUnavailable],
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: rt.unavailable}},
+		}
 	}
 	return op
 }
@@ -142,8 +146,10 @@ func errorResponses(reg huma.Registry) map[string]*huma.Response {
 	schema := reg.Schema(reflect.TypeFor[errorBody](), true, "Error")
 	out := map[string]*huma.Response{}
 	for status, name := range errorNames {
-		r := &huma.Response{Description: errorDocs[status], Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
-			Headers: map[string]*huma.Param{"X-Request-ID": {Description: "The id of the request.", Schema: text()}}}
+		r := &huma.Response{
+			Description: errorDocs[status], Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+			Headers: map[string]*huma.Param{"X-Request-ID": {Description: "The id of the request.", Schema: text()}},
+		}
 		switch status {
 		case http.StatusServiceUnavailable:
 			r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeInteger}}

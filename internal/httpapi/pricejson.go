@@ -81,11 +81,13 @@ func (unitPrices) Schema(reg huma.Registry) *huma.Schema {
 	for u := range usage.NumUnits {
 		names = append(names, usage.Units[u].Price)
 	}
-	return &huma.Schema{Type: huma.TypeObject,
+	return &huma.Schema{
+		Type:        huma.TypeObject,
 		Description: "USD per million tokens, per thousand of other units, per hour of audio, by name: " + strings.Join(names, ", ") + ".",
 		AdditionalProperties: &huma.Schema{AnyOf: []*huma.Schema{
 			amountSchema(), reg.Schema(typeOf[tieredPrice](), true, ""),
-		}}}
+		}},
+	}
 }
 
 func priceJSON(v *pricing.Version) Price {

@@ -41,27 +41,37 @@ func (s *server) priceRoutes() []*route {
 	quoted := schemaOf[quoteAnswer](s)
 	need := func(p param) param { p.required = true; return p }
 	return []*route{
-		{id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", summary: "Prices in force at a time",
+		{
+			id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", summary: "Prices in force at a time",
 			params: append([]param{providerParam, modelParam, projectParam, atParam}, pageParams...),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[Price](s)), schemaOf[pricesMeta](s), paged),
-			errors: []int{http.StatusGone}, serve: s.getPrices},
-		{id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", summary: "Put an own price over the shipped ones",
+			errors: []int{http.StatusGone}, serve: s.getPrices,
+		},
+		{
+			id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", summary: "Put an own price over the shipped ones",
 			doc: "Ends what it overlaps. It is applied to stored calls in its interval that had no price or only an estimate, by a background job. " +
 				"Without effectiveFrom it starts with the model's first seen call when the model had no price, else now.",
 			body:   jsonBody(s.putSchema()),
-			status: http.StatusOK, answer: s.envelope(schemaOf[putAnswer](s), nil), errors: []int{http.StatusServiceUnavailable}, serve: s.putPrice},
-		{id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price now",
+			status: http.StatusOK, answer: s.envelope(schemaOf[putAnswer](s), nil), errors: []int{http.StatusServiceUnavailable}, serve: s.putPrice,
+		},
+		{
+			id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price now",
 			doc:    "Names exactly one: an empty project is the price for all, an empty tier the standard one, an empty region the one for any. Calls from now on take the shipped price.",
 			params: []param{need(providerParam), need(modelParam), projectParam, tierParam, regionParam},
-			status: http.StatusNoContent, errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, serve: s.deletePrice},
-		{id: "quote", method: http.MethodPost, path: "/api/v1/prices/quote", tag: "Prices", summary: "Price calls without storing them",
+			status: http.StatusNoContent, errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, serve: s.deletePrice,
+		},
+		{
+			id: "quote", method: http.MethodPost, path: "/api/v1/prices/quote", tag: "Prices", summary: "Price calls without storing them",
 			doc:    "By the code that prices stored calls. One call, or up to 500 as items; then data is a list in their order.",
 			body:   jsonBody(anyOf(schemaOf[quoteItem](s), schemaOf[quoteItems](s))),
 			status: http.StatusOK, answer: s.envelope(anyOf(quoted, arrayOf(quoted)), nil),
-			serve: s.quote},
-		{id: "explain-price", method: http.MethodGet, path: "/api/v1/prices/explain", tag: "Prices", summary: "Why a call has its price",
+			serve: s.quote,
+		},
+		{
+			id: "explain-price", method: http.MethodGet, path: "/api/v1/prices/explain", tag: "Prices", summary: "Why a call has its price",
 			params: []param{providerParam, need(modelParam), projectParam, atParam, tierParam, regionParam},
-			status: http.StatusOK, answer: s.envelope(schemaOf[explanation](s), nil), serve: s.explainPrice},
+			status: http.StatusOK, answer: s.envelope(schemaOf[explanation](s), nil), serve: s.explainPrice,
+		},
 	}
 }
 
@@ -75,13 +85,17 @@ func (s *server) putSchema() *huma.Schema {
 	instant := func(doc string) *huma.Schema {
 		return &huma.Schema{Type: huma.TypeString, Description: "RFC 3339 instant or date. " + doc}
 	}
-	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"provider", "model", "prices"},
+	return &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"provider", "model", "prices"},
 		Properties: map[string]*huma.Schema{
 			"provider": text(), "model": text(), "project": text(), "serviceTier": text(), "region": text(),
 			"effectiveFrom": instant("A date starts at 00:00 UTC."), "effectiveTo": instant("A date includes that day."),
-			"prices": {Type: huma.TypeObject, Properties: names, AdditionalProperties: false,
-				Description: "USD per million tokens, per thousand of other units, per hour of audio, at most a picodollar fine. An empty object is free."},
-		}}
+			"prices": {
+				Type: huma.TypeObject, Properties: names, AdditionalProperties: false,
+				Description: "USD per million tokens, per thousand of other units, per hour of audio, at most a picodollar fine. An empty object is free.",
+			},
+		},
+	}
 }
 
 func jsonBody(schema *huma.Schema) *huma.RequestBody {

@@ -80,8 +80,10 @@ func TestBadQuotes(t *testing.T) {
 		{`{}`, 400, []string{`"provider":["is required"]`, `"model":["is required"]`}},
 		{`{"provider":"","model":null}`, 400, []string{`"provider"`, `"model"`}},
 		{`{"provider":1,"model":[]}`, 400, []string{`"provider":["must be a string"]`}},
-		{`{"provider":"a","model":"b","inputTokens":-1,"outputTokens":1.5,"cachedTokens":"7","reasoningTokens":1e99,"colour":1,"usage":{"nonsense":1,"webSearches":-1},"timestamp":"soon"}`, 400,
-			[]string{"inputTokens", "outputTokens", "cachedTokens", "reasoningTokens", "colour", "usage.nonsense", "usage.webSearches", "timestamp"}},
+		{
+			`{"provider":"a","model":"b","inputTokens":-1,"outputTokens":1.5,"cachedTokens":"7","reasoningTokens":1e99,"colour":1,"usage":{"nonsense":1,"webSearches":-1},"timestamp":"soon"}`, 400,
+			[]string{"inputTokens", "outputTokens", "cachedTokens", "reasoningTokens", "colour", "usage.nonsense", "usage.webSearches", "timestamp"},
+		},
 		{`{"provider":"a","model":"b","inputTokens":1,"cachedTokens":2}`, 400, []string{`"cachedTokens":["must not be more than inputTokens"]`}},
 		{`{"provider":"a","model":"b","usage":3}`, 400, []string{`"usage":["must be an object"]`}},
 		{`{"provider":"a\u0000","model":"b"}`, 400, []string{"U+0000"}},
@@ -161,6 +163,50 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
+// Every list refuses a cursor that is not one, also where decoders are lax, and
+// an empty one, which would begin again without end.
+func TestBrokenCursors(t *testing.T) {
+	f := setup(t)
+	fill(f)
+	for _, path := range []string{
+		"/api/v1/events?limit=1&" + november, "/api/v1/analytics/cost-breakdown?limit=1&" + november, "/api/v1/prices?limit=1",
+		"/api/v1/analytics/prompts?" + november, "/api/v1/prices/unpriced?" + november, "/api/v1/jobs?limit=1",
+	} {
+		var page struct{ Pagination struct{ NextCursor string } }
+		f.get(path).want(200).into(&page)
+		good := page.Pagination.NextCursor
+		for _, bad := range []string{"", "%20", "null", "A", "%F0%9F%92%A5", good + "%0A", good + "=", "%0D%0A" + good, good + good, strings.Repeat("A", 10_000)} {
+			f.get(path + "&cursor=" + bad).want(400).says("cursor")
+		}
+		for i := range good {
+			other := byte('A')
+			if good[i] == other {
+				other = 'B'
+			}
+			f.get(path + "&cursor=" + good[:i] + string(other) + good[i+1:]).want(400).says("cursor")
+		}
+	}
+}
+
+// A cursor carries its range: a request that names another one is refused, one
+// that names none goes on.
+func TestCursorOfAnotherRange(t *testing.T) {
+	f := setup(t)
+	fill(f)
+	for _, path := range []string{"/api/v1/events?limit=1", "/api/v1/analytics/cost-breakdown?limit=1"} {
+		var page struct{ Pagination struct{ NextCursor string } }
+		f.get(path + "&from=2026-11-01").want(200).into(&page)
+		next := path + "&cursor=" + page.Pagination.NextCursor
+		f.now = f.now.Add(time.Minute)
+		f.get(next).want(200).says(`"from":"2026-11-01T00:00:00Z"`)
+		f.get(next + "&from=2026-11-01").want(200)
+		f.get(next + "&startDate=2026-11-01").want(200)
+		f.get(next + "&from=2026-11-01&tz=Asia/Kolkata").want(400).says("other parameters")
+		f.get(next + "&from=2026-11-02").want(400).says("other parameters")
+		f.get(next + "&to=2026-11-20").want(400).says("other parameters")
+	}
+}
+
 func TestOwnPrices(t *testing.T) {
 	f := setup(t)
 	f.post("/api/v1/events", batch(event(1, `{"provider":"acme","model":"own-1"}`), event(2, `{"provider":"acme","model":"own-1","estimatedCostUsd":0.5}`))).want(202)
@@ -205,8 +251,10 @@ func TestBadPuts(t *testing.T) {
 	f := setup(t)
 	for body, says := range map[string][]string{
 		`{}`: {`"provider"`, `"model"`, `"prices"`},
-		`{"provider":"a","model":"b","prices":{"input":-1,"output":"x","cacheRead":0.0000000000001,"nonsense":1,"reasoning":true,"requests":1e30},"effectiveFrom":"soon","effectiveTo":7,"colour":1}`: {"prices.input",
-			"prices.output", "prices.cacheRead", "picodollar", "prices.nonsense", "prices.reasoning", "prices.requests", "effectiveFrom", "effectiveTo", "colour"},
+		`{"provider":"a","model":"b","prices":{"input":-1,"output":"x","cacheRead":0.0000000000001,"nonsense":1,"reasoning":true,"requests":1e30},"effectiveFrom":"soon","effectiveTo":7,"colour":1}`: {
+			"prices.input",
+			"prices.output", "prices.cacheRead", "picodollar", "prices.nonsense", "prices.reasoning", "prices.requests", "effectiveFrom", "effectiveTo", "colour",
+		},
 		`{"provider":"a","model":"b","prices":[]}`: {"prices"},
 		`{"provider":"a","model":"b","prices":{"input":1},"effectiveFrom":"2026-02-01","effectiveTo":"2026-01-01"}`: {"effectiveTo"},
 		`{"provider":"a","model":"b","prices":{"input":1,"input":2}}`:                                               {"twice"},

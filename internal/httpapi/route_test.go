@@ -41,6 +41,18 @@ func TestUnknownRoutes(t *testing.T) {
 	f.do("POST", "/nowhere", "{}").want(404)
 }
 
+// Ids are text from outside: what no id can be is nowhere.
+func TestStrangeIDs(t *testing.T) {
+	f := setup(t)
+	for _, id := range []string{"\xff\xfe", "\x00", "a\x00b", "..", "x y", "💥", "a\r\nb", strings.Repeat("0", 129), strings.Repeat("0", 60_000)} {
+		for _, path := range []string{"/api/v1/jobs/", "/api/v1/events/"} {
+			if a := f.get(path + id).want(404); len(a.body) > 200 {
+				t.Errorf("%s%.20q answers %d bytes", path, id, len(a.body))
+			}
+		}
+	}
+}
+
 func TestHead(t *testing.T) {
 	f := setup(t)
 	for _, path := range []string{"/", "/health", "/openapi.json", "/api/v1/events", "/api/v1/analytics/cost-breakdown", "/api/v1/prices"} {
@@ -126,9 +138,11 @@ type failing struct{ err error }
 func (r failing) Event(context.Context, usage.ID, analytics.Filter) (usage.Record, error) {
 	return usage.Record{}, r.err
 }
+
 func (r failing) Events(context.Context, report.EventsRequest) (report.Events, error) {
 	return report.Events{}, r.err
 }
+
 func (r failing) Breakdown(ctx context.Context, _ report.BreakdownRequest) (report.Breakdown, error) {
 	if r.err == nil {
 		<-ctx.Done()
@@ -136,12 +150,15 @@ func (r failing) Breakdown(ctx context.Context, _ report.BreakdownRequest) (repo
 	}
 	return report.Breakdown{}, r.err
 }
+
 func (r failing) Timeseries(context.Context, report.TimeseriesRequest) (report.Timeseries, error) {
 	panic("the secret " + r.err.Error())
 }
+
 func (r failing) Flamegraph(context.Context, report.FlamegraphRequest) (*analytics.Node, error) {
 	panic(http.ErrAbortHandler)
 }
+
 func (r failing) Prompts(context.Context, report.PromptsRequest) (report.Prompts, error) {
 	return report.Prompts{}, r.err
 }

@@ -27,11 +27,14 @@ type rootAnswer struct {
 
 func (s *server) rootRoutes() []*route {
 	return []*route{
-		{id: "root", method: http.MethodGet, path: "/{$}", tag: "Operation", summary: "Where to go on",
+		{
+			id: "root", method: http.MethodGet, path: "/{$}", tag: "Operation", summary: "Where to go on",
 			status: http.StatusOK, answer: s.envelope(schemaOf[rootAnswer](s), nil), serve: func(c *call) (*reply, error) {
 				return &reply{Data: rootAnswer{"costprof", s.version, "/openapi.json", "/health"}}, c.q.err()
-			}},
-		{id: "openapi", method: http.MethodGet, path: "/openapi.json", tag: "Operation", summary: "This document",
+			},
+		},
+		{
+			id: "openapi", method: http.MethodGet, path: "/openapi.json", tag: "Operation", summary: "This document",
 			status: http.StatusOK, answer: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true},
 			raw: func(w http.ResponseWriter, r *http.Request) {
 				if s.refuseQuery(w, r) {
@@ -41,6 +44,7 @@ func (s *server) rootRoutes() []*route {
 				w.Header().Set("Content-Length", strconv.Itoa(len(s.document)))
 				w.WriteHeader(http.StatusOK)
 				_, _ = w.Write(s.document)
-			}},
+			},
+		},
 	}
 }

@@ -189,8 +189,10 @@ var filterDimensions = []analytics.Dimension{
 var filterParams = func() []param {
 	var ps []param
 	for _, d := range filterDimensions {
-		ps = append(ps, param{name: string(d), repeat: true, schema: text(),
-			doc: "Only calls with this " + string(d) + "; given again, any of them; empty, calls without one."})
+		ps = append(ps, param{
+			name: string(d), repeat: true, schema: text(),
+			doc: "Only calls with this " + string(d) + "; given again, any of them; empty, calls without one.",
+		})
 	}
 	return append(ps,
 		param{name: "status", repeat: true, schema: text("ok", "error"), doc: "Only calls that went well, or only those that failed."},

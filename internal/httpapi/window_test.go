@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -44,6 +45,8 @@ func TestWindow(t *testing.T) {
 		{"a day without midnight", "from=2018-11-04&to=2018-11-04&tz=America/Sao_Paulo", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"},
 		{"midnight twice", "from=2020-11-01&to=2020-11-01&tz=America/Havana", "2020-11-01T04:00:00Z", "2020-11-02T05:00:00Z"},
 		{"a date that never was", "from=2011-12-30&to=2011-12-31&tz=Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"},
+		{"the beginning of time", "from=1970-01-01&to=2026-11-01T00:00:00Z&tz=Asia/Kolkata", "1969-12-31T18:30:00Z", "2026-11-01T00:00:00Z"},
+		{"lower case", "from=2026-11-01t00:00:00z&to=2026-11-01T01:00:00Z", "2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z"},
 		{"leap day", "from=2028-02-29&to=2028-02-29", "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"},
 		{"end of year", "from=2026-12-31&to=2026-12-31", "2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"},
 	} {
@@ -65,15 +68,22 @@ func TestWindow(t *testing.T) {
 
 func TestBadWindows(t *testing.T) {
 	for raw, field := range map[string]string{
-		"from=yesterday":                 "from",
-		"from=":                          "from",
-		"from=2026-02-30":                "from",
-		"from=2026-11-01T00:00:00":       "from",
-		"from=2026-11-01T00:00:00+02:00": "from", // the + is a space
-		"from=1700000000":                "from",
-		"from=0001-01-01":                "from",
-		"to=9999-12-31":                  "to",
-		"from=2026-11-02&to=2026-11-01":  "from",
+		"from=yesterday":                                    "from",
+		"from=":                                             "from",
+		"from=2026-02-30":                                   "from",
+		"from=2026-11-01T00:00:00":                          "from",
+		"from=2026-11-01T00:00:00+02:00":                    "from", // the + is a space
+		"from=1700000000":                                   "from",
+		"from=0001-01-01":                                   "from",
+		"from=1969-12-31":                                   "from",
+		"from=1969-12-31T23:59:59Z":                         "from",
+		"to=9999-01-01T00:00:00Z":                           "to",
+		"from=2026-11-01T00:00:00,5Z":                       "from",
+		"from=2026-11-01T00:00:00%2B24:00":                  "from",
+		"from=2026-11-01T00:00:00%2B02:60":                  "from",
+		"from=2026-11-01T24:00:00Z":                         "from",
+		"to=9999-12-31":                                     "to",
+		"from=2026-11-02&to=2026-11-01":                     "from",
 		"from=2026-11-01T00:00:00Z&to=2026-11-01T00:00:00Z": "from",
 		"startDate=2027-01-01":                              "startDate",
 		"from=2026-11-01&startDate=2026-11-01":              "startDate",
@@ -87,6 +97,10 @@ func TestBadWindows(t *testing.T) {
 		"tz=posix/Europe/Berlin":                            "tz",
 		"tz=right/UTC":                                      "tz",
 		"tz=Mars/Olympus":                                   "tz",
+		"tz=./UTC":                                          "tz",
+		"tz=Europe//Berlin":                                 "tz",
+		"tz=Europe/Berlin/":                                 "tz",
+		"tz=Europe%5CBerlin":                                "tz",
 		"tz=UTC&tz=UTC":                                     "tz",
 	} {
 		q := asked(raw)
@@ -114,6 +128,41 @@ func TestFilter(t *testing.T) {
 	q = asked("status=ok&status=error")
 	if f := q.filter(w); q.err() != nil || f.Status != analytics.StatusAny || f.Any != nil {
 		t.Errorf("both statuses: %+v, %v", f, q.problems)
+	}
+}
+
+// Offsets with seconds, which RFC 3339 cannot write, would move the instant.
+func TestMetaInAnOldZone(t *testing.T) {
+	q := asked("from=1971-06-01&to=1971-06-01&tz=Africa/Monrovia")
+	m := q.window(noon).meta()
+	if err := q.err(); err != nil {
+		t.Fatal(details(err))
+	}
+	for _, got := range []time.Time{m.From, m.To} {
+		read, err := time.Parse(time.RFC3339Nano, got.Format(time.RFC3339Nano))
+		if err != nil || !read.Equal(got) {
+			t.Errorf("%v is written as %v (%v)", got, read, err)
+		}
+	}
+}
+
+// What would keep the engine planning for minutes is refused.
+func TestTooManyTags(t *testing.T) {
+	tags := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "&tag:k%d=v&tag:k%d=", i, i)
+		}
+		return b.String()
+	}
+	q := asked(tags(maxTags))
+	if f := q.filter(q.window(noon)); q.err() != nil || len(f.Any) != maxTags {
+		t.Errorf("%d tags: %v", maxTags, details(q.err()))
+	}
+	q = asked(tags(maxTags + 1))
+	q.filter(q.window(noon))
+	if len(details(q.err())[tagParam]) != 1 {
+		t.Errorf("%d tags: %v", maxTags+1, details(q.err()))
 	}
 }
 

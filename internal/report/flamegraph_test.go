@@ -14,8 +14,11 @@ import (
 func TestFlamegraphIsExact(t *testing.T) {
 	records, late := sample(900, 11), sample(900, 12)
 	for _, levels := range [][]analytics.Dimension{
-		{analytics.Feature}, {analytics.Feature, analytics.Model}, {analytics.User, analytics.Feature, analytics.Model},
-		{analytics.Model, analytics.User}, {analytics.Tag("none"), analytics.User},
+		{analytics.Feature},
+		{analytics.Feature, analytics.Model},
+		{analytics.User, analytics.Feature, analytics.Model},
+		{analytics.Model, analytics.User},
+		{analytics.Tag("none"), analytics.User},
 	} {
 		rows := reference.Query(records, analytics.Query{Filter: window, GroupBy: levels, Measures: analytics.MeasureTokens | analytics.MeasureSource}).Rows
 		byDepth := make([][]analytics.Row, len(levels)+1)

@@ -58,12 +58,15 @@ func TestSuggestions(t *testing.T) {
 		want   []string
 	}{
 		"well cached": {func(*analytics.Bloat) {}, []string{
-			"Input is 2 times the median of 1,234,567 calls of this feature and model (3,000 against 1,500 tokens); the 1,500 tokens above the median cost 1 USD."}},
+			"Input is 2 times the median of 1,234,567 calls of this feature and model (3,000 against 1,500 tokens); the 1,500 tokens above the median cost 1 USD.",
+		}},
 		"unpriced": {func(b *analytics.Bloat) { b.Wasted = 0 }, []string{
-			"Input is 2 times the median of 1,234,567 calls of this feature and model (3,000 against 1,500 tokens)."}},
+			"Input is 2 times the median of 1,234,567 calls of this feature and model (3,000 against 1,500 tokens).",
+		}},
 		"too short to cache, no output": {func(b *analytics.Bloat) { b.Wasted, b.Input, b.Median, b.Cached, b.Output = 0, 1000, 96, 0, 0 }, []string{
 			"Input is 10.4 times the median of 1,234,567 calls of this feature and model (1,000 against 96 tokens).",
-			"The call returned no output tokens for 1,000 input tokens."}},
+			"The call returned no output tokens for 1,000 input tokens.",
+		}},
 	} {
 		b := base
 		c.change(&b)

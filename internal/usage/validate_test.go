@@ -72,9 +72,11 @@ func TestValidate(t *testing.T) {
 		"tag without name":      {func(e *Event) { e.Tags = map[string]string{"": "v"} }, []string{"tags: must not have an empty name"}},
 		"tag too long":          {func(e *Event) { e.Tags = map[string]string{"a": long(513)} }, []string{"tags.a: must be at most 512 characters"}},
 		"hostile tag name": {func(e *Event) { e.Tags = map[string]string{"\x00\n" + long(200): "v"} }, []string{
-			"tags.??" + long(62) + "…: must be at most 128 characters", "tags.??" + long(62) + "…: must not contain U+0000"}},
+			"tags.??" + long(62) + "…: must be at most 128 characters", "tags.??" + long(62) + "…: must not contain U+0000",
+		}},
 		"several at once": {func(e *Event) { e.TraceID, e.Feature, e.Counts[Output], e.RetryCount = "", "", -1, -1 }, []string{
-			"traceId: is required", "feature: is required", "outputTokens: must be 0 or more", "retryCount: must be between 0 and 1000000"}},
+			"traceId: is required", "feature: is required", "outputTokens: must be 0 or more", "retryCount: must be between 0 and 1000000",
+		}},
 	} {
 		e := valid()
 		c.change(e)
