@@ -125,6 +125,82 @@ func TestIngestJudgesAFieldOnce(t *testing.T) {
 	}
 }
 
+// Sums are judged when all of their parts could be read, and only then.
+func TestIngestJudgesSumsThatItKnows(t *testing.T) {
+	r := newRig(nil)
+	problems := func(change func(*Input)) map[string][]string {
+		in := input("a")
+		in.Event.Counts = usage.Counts{usage.Input: 5, usage.CacheRead: 10, usage.Images: 1}
+		change(&in)
+		_, err := r.Ingest(t.Context(), Batch{Events: []Input{in}})
+		var e *fault.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		return e.Details
+	}
+	for name, tt := range map[string]struct {
+		change func(*Input)
+		want   map[string][]string
+	}{
+		"another field could not be read": {
+			func(in *Input) { in.AddProblem("userId", "must be a string") },
+			map[string][]string{"events[0].userId": {"must be a string"}, "events[0].cachedTokens": {"must not be more than inputTokens"}},
+		},
+		"a part could not be read": {
+			func(in *Input) {
+				in.AddProblem("inputTokens", "must be a number")
+				in.AddProblem("userId", "must be a string")
+			},
+			map[string][]string{"events[0].userId": {"must be a string"}, "events[0].inputTokens": {"must be a number"}},
+		},
+		"a unit could not be read, another is out of range": {
+			func(in *Input) {
+				in.AddProblem("userId", "must be a string")
+				in.AddProblem("usage.pages", "must be a number")
+				in.Event.Counts[usage.Messages] = usage.MaxCount + 1
+			},
+			map[string][]string{
+				"events[0].userId": {"must be a string"}, "events[0].usage.pages": {"must be a number"},
+				"events[0].usage.messages": {"must be at most 1000000000000"},
+			},
+		},
+	} {
+		if diff := cmp.Diff(tt.want, problems(tt.change)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestIngestCountsProblemsAtTheBound(t *testing.T) {
+	r := newRig(nil)
+	for n, want := range map[int]string{MaxProblems: "", MaxProblems + 1: "have 101 problems; the first 100 are listed"} {
+		in := input("a")
+		for i := range n {
+			in.AddProblem(fmt.Sprint("x", i), "is wrong")
+		}
+		_, err := r.Ingest(t.Context(), Batch{Events: []Input{in}})
+		var e *fault.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		if got := strings.Join(e.Details["events"], ""); got != want {
+			t.Errorf("%d problems: %q, want %q", n, got, want)
+		}
+		result, err := r.Ingest(t.Context(), Batch{Events: []Input{in}, Partial: true})
+		if err != nil || len(result.Rejected) != 1 {
+			t.Fatalf("%+v, %v", result, err)
+		}
+		more := ""
+		if n > MaxProblems {
+			more = "has 1 more problem"
+		}
+		if errs := result.Rejected[0].Errors; strings.Join(errs["event"], "") != more || len(errs) != min(n, MaxProblems)+len(errs["event"]) {
+			t.Errorf("%d problems of a partial batch: %d are listed, and %q", n, len(errs), errs["event"])
+		}
+	}
+}
+
 func TestIngestBoundsProblems(t *testing.T) {
 	r := newRig(nil)
 	var events []Input

@@ -101,7 +101,10 @@ func (j *judgement) rejections() []Rejected {
 			listed++
 			left--
 		}
-		if left > 0 {
+		switch {
+		case left == 1:
+			errs[""] = append(errs[""], "has 1 more problem")
+		case left > 1:
 			errs[""] = append(errs[""], fmt.Sprintf("has %d more problems", left))
 		}
 		if rules, ok := errs[""]; ok {

@@ -121,7 +121,7 @@ func ParseExact[T text](s T) (v USD, exact bool, err error) {
 // Add returns a+b or ErrOverflow.
 func (a USD) Add(b USD) (USD, error) {
 	s := a + b
-	if (a > 0 && b > 0 && s <= 0) || (a < 0 && b < 0 && s >= 0) {
+	if (s > a) != (b > 0) {
 		return 0, ErrOverflow
 	}
 	return s, nil

@@ -212,6 +212,7 @@ func TestMulDivAgainstRationals(t *testing.T) {
 	quantity := int64(1<<62 + 1)
 	per := new(big.Int).Div(new(big.Int).Mul(big.NewInt(quantity), big.NewInt(4)), big.NewInt(17)).Int64()
 	check(t, quantity, 4*per-1, per)
+	check(t, 1<<33, 1<<32, 2) // the upper half is the divisor
 	check(t, math.MaxInt64, 1, 1)
 	check(t, math.MaxInt64, 3, 2)
 	check(t, 1, 1, 2)

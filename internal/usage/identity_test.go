@@ -288,6 +288,24 @@ func TestContentTellsChanges(t *testing.T) {
 			t.Fatal("the time of arrival counts as content")
 		}
 	})
+	// The ledger keeps the fingerprint: these were computed by another program,
+	// and a change means that every retry with an eventId becomes a conflict.
+	amounts := [2]money.USD{5, 7}
+	full := &Event{
+		Project: "p", TraceID: "t", SpanID: "s", ParentSpanID: "r", Name: "n", Timestamp: time.Date(2026, 3, 20, 12, 34, 56, 789_012_000, time.UTC),
+		Provider: "openai", Model: "gpt-4o", Feature: "chat", Operation: "op", Latency: 1_234_567 * time.Microsecond,
+		Counts: Counts{Input: 1000, Output: 200, Images: 3}, ServiceTier: "flex", Region: "eu", UserID: "u", SessionID: "se", Department: "d",
+		Environment: "e", ErrorCode: "429", Prompt: "hi", Metadata: json.RawMessage(`{"a":1}`), TimeToFirstToken: 120 * time.Microsecond,
+		RetryCount: 2, Billed: &amounts[0], Estimated: &amounts[1], Streaming: true, Error: true, Aggregate: true, Tags: map[string]string{"b": "2", "a": "1"},
+	}
+	least := Event{Project: "p", TraceID: "t", SpanID: "s", TimestampDefaulted: true, TimeToFirstToken: -1}
+	other := least
+	other.Error, other.Estimated = true, new(money.USD)
+	for want, e := range map[uint64]*Event{11164518622276556578: full, 15720298637578409344: &least, 372004597957713038: &other} {
+		if got := e.Content(); got != want {
+			t.Errorf("content %d, want %d of %+v", got, want, e)
+		}
+	}
 	var zero money.USD
 	sent, absent := &Event{Billed: &zero}, &Event{}
 	if sent.Content() == absent.Content() {

@@ -104,6 +104,7 @@ func TestImpossibleSumsNameTheirField(t *testing.T) {
 		{map[Unit]int64{Output: 10, Reasoning: 6, OutputAudio: 5}, "outputTokens: must be at least the sum of its parts (reasoning, audio, image, video and citation tokens)"},
 		{map[Unit]int64{Input: 10, InputAudio: 11}, "usage.inputAudioTokens: must not be more than inputTokens"},
 		{map[Unit]int64{Input: 10, CacheRead: 10, InputAudio: 4, CachedAudio: 5}, "usage.cachedAudioTokens: must not be more than inputAudioTokens"},
+		{map[Unit]int64{Input: 10, CacheRead: 10, InputImage: 4, CachedImage: 5}, "usage.cachedImageTokens: must not be more than inputImageTokens"},
 		{map[Unit]int64{Input: 10, CacheRead: 4, InputAudio: 5, CachedAudio: 5}, "usage.cachedAudioTokens: must not be more than cachedTokens"},
 		{map[Unit]int64{Input: 10, CacheRead: 4, InputImage: 3, CachedImage: 3, InputAudio: 3, CachedAudio: 3}, "usage.cachedImageTokens: cachedAudioTokens and cachedImageTokens together must not be more than cachedTokens"},
 		{map[Unit]int64{Pages: 1, AnnotatedPages: 2}, "usage.annotatedPages: must not be more than pages"},
@@ -120,6 +121,10 @@ func TestImpossibleSumsNameTheirField(t *testing.T) {
 		if len(bad) != 1 || fmt.Sprintf("%s: %s", bad[0].Field, bad[0].Rule) != c.want {
 			t.Errorf("%v: %+v, want %q", c.counts, bad, c.want)
 		}
+	}
+	most := Counts{Images: MaxCount}
+	if b, bad := most.Buckets(); len(bad) > 0 || b[Images] != MaxCount {
+		t.Errorf("the most that is allowed: %+v", bad)
 	}
 }
 
