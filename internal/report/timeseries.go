@@ -27,7 +27,7 @@ const chunkRows = 100_000
 
 // fewValues is how many values of a dimension are asked for at once, to sum up
 // those that are not shown instead of asking a third time.
-const fewValues = 40
+const fewValues = 15
 
 // TimeseriesRequest asks for spend over time.
 type TimeseriesRequest struct {
