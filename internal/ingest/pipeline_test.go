@@ -361,8 +361,11 @@ func TestIngestFailures(t *testing.T) {
 	r = newRig(nil)
 	broken := input("a")
 	broken.Event.Model = "broken"
-	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{broken, input("b")}, Partial: true}); fault.CodeOf(err) != fault.Internal {
+	if _, err := r.Ingest(t.Context(), Batch{Events: []Input{broken, input("b")}, Partial: true}); err == nil || fault.CodeOf(err) != fault.Internal {
 		t.Errorf("a pricing bug became %v", err)
+	}
+	if n := len(r.ledger.all(t)); n != 0 {
+		t.Errorf("%d events are stored of a batch that could not be priced", n)
 	}
 }
 
