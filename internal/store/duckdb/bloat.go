@@ -2,7 +2,6 @@ package duckdb
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math"
 
@@ -17,7 +16,7 @@ import (
 // rounded half-even, as analytics.Bloat defines it.
 func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error) {
 	var t analytics.BloatTable
-	err := e.read(ctx, func(db *sql.DB, at position) error {
+	err := e.read(ctx, func(db querier, at position) error {
 		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
 		var s statement
 		q.Aggregates = false // a span that sums its children is not a call
@@ -32,17 +31,18 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 		// need the rest. Groups are numbered, so that events are grouped by an integer.
 		text := fmt.Sprintf(`
 WITH groups AS (
-	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, provider, model) AS g FROM cells
+	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
 ), medians AS (
 	SELECT g, quantile_disc(%[1]s, 0.5) AS median, count(*) AS n
 	FROM events JOIN groups ON cell_id = cell WHERE %[2]s AND %[1]s > 0 GROUP BY g HAVING count(*) >= %[3]s AND median > 0
 ), limits AS (
-	SELECT cell_id, feature, model, median, n FROM groups JOIN medians USING (g)
+	SELECT cell_id, feature, model, median, n, least((median::HUGEINT * %[5]s + 999) // 1000, 9223372036854775807)::BIGINT AS bar
+	FROM groups JOIN medians USING (g)
 ), bloated AS (
 	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
 		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid, input - median AS beyond
 	FROM events JOIN limits ON cell_id = cell
-	WHERE %[2]s AND %[1]s > 0 AND (%[1]s) * 1000 >= median * %[5]s
+	WHERE %[2]s AND %[1]s > 0 AND %[1]s >= bar
 )
 SELECT id, ts, feature, model, input, cached, output, median, n, paid,
 	CASE WHEN beyond = 0 OR paid <= 4611686018427387903 // beyond THEN %[8]s ELSE %[9]s END AS wasted

@@ -29,7 +29,7 @@ func (e *Engine) change(ctx context.Context, fn func(ctx context.Context, c *sql
 // ListPrices implements store.Prices.
 func (e *Engine) ListPrices(ctx context.Context) ([]pricing.Own, error) {
 	var out []pricing.Own
-	err := e.read(ctx, func(db *sql.DB, _ position) error {
+	err := e.read(ctx, func(db querier, _ position) error {
 		rows, err := db.QueryContext(ctx, `SELECT doc FROM own_prices ORDER BY position`)
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func (e *Engine) PutVersions(ctx context.Context, versions []pricing.Version) er
 // GetVersion implements store.Prices.
 func (e *Engine) GetVersion(ctx context.Context, id string) (pricing.Version, error) {
 	var v pricing.Version
-	err := e.read(ctx, func(db *sql.DB, _ position) error {
+	err := e.read(ctx, func(db querier, _ position) error {
 		var doc string
 		err := db.QueryRowContext(ctx, `SELECT doc FROM price_versions WHERE id = ?`, id).Scan(&doc)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -118,7 +118,7 @@ func (e *Engine) AppendAudit(ctx context.Context, a store.AuditEntry) error {
 // ListAudit implements store.Audit.
 func (e *Engine) ListAudit(ctx context.Context, below int64, limit int) ([]store.AuditEntry, error) {
 	var out []store.AuditEntry
-	err := e.read(ctx, func(db *sql.DB, _ position) error {
+	err := e.read(ctx, func(db querier, _ position) error {
 		rows, err := db.QueryContext(ctx, `SELECT id, made, actor, action, detail FROM audit WHERE ? = 0 OR id < ? ORDER BY id DESC LIMIT ?`, below, below, limit)
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func scanRun(row interface{ Scan(...any) error }) (store.Run, error) {
 // GetRun implements store.Runs.
 func (e *Engine) GetRun(ctx context.Context, id string) (store.Run, error) {
 	var r store.Run
-	err := e.read(ctx, func(db *sql.DB, _ position) (err error) {
+	err := e.read(ctx, func(db querier, _ position) (err error) {
 		r, err = scanRun(db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = ?`, id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no job run %q", id)
@@ -185,7 +185,7 @@ func (e *Engine) GetRun(ctx context.Context, id string) (store.Run, error) {
 // ListRuns implements store.Runs.
 func (e *Engine) ListRuns(ctx context.Context, state string, limit int) ([]store.Run, error) {
 	var out []store.Run
-	err := e.read(ctx, func(db *sql.DB, _ position) error {
+	err := e.read(ctx, func(db querier, _ position) error {
 		rows, err := db.QueryContext(ctx, `SELECT `+runColumns+` FROM runs WHERE ? = '' OR state = ? ORDER BY started DESC, id DESC LIMIT ?`, state, state, limit)
 		if err != nil {
 			return err

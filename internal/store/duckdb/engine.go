@@ -212,8 +212,9 @@ func (p position) bound(asOf int64) int64 {
 	return min(asOf, p.last)
 }
 
-// read runs fn with the database, one of at most MaxReaders at a time.
-func (e *Engine) read(ctx context.Context, fn func(*sql.DB, position) error) error {
+// read runs fn in a transaction, one of at most MaxReaders at a time. What it
+// reads, the position too, is of one moment.
+func (e *Engine) read(ctx context.Context, fn func(querier, position) error) error {
 	select {
 	case e.readers <- struct{}{}:
 		defer func() { <-e.readers }()
@@ -225,7 +226,7 @@ func (e *Engine) read(ctx context.Context, fn func(*sql.DB, position) error) err
 	if e.db == nil {
 		return errDown
 	}
-	err := fn(e.db, position{e.last.Load(), e.revision.Load()})
+	err := e.inMoment(ctx, fn)
 	var coded *fault.Error
 	if err == nil || errors.As(err, &coded) {
 		return err
@@ -234,6 +235,19 @@ func (e *Engine) read(ctx context.Context, fn func(*sql.DB, position) error) err
 		return ctx.Err()
 	}
 	return fmt.Errorf("ledger: %w", err)
+}
+
+func (e *Engine) inMoment(ctx context.Context, fn func(querier, position) error) error {
+	tx, err := e.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var at position
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(n), 0), coalesce(max(n) FILTER (events < 0), 0) FROM commits`).Scan(&at.last, &at.revision); err != nil {
+		return err
+	}
+	return fn(tx, at)
 }
 
 var errDown = &fault.Error{Code: fault.Unavailable, Message: "the ledger cannot be opened at the moment", RetryAfter: 5 * time.Second}
@@ -246,7 +260,7 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 	if d := e.degraded.Load(); d != nil {
 		h.Degraded = *d
 	}
-	err := e.read(ctx, func(db *sql.DB, _ position) error {
+	err := e.read(ctx, func(db querier, _ position) error {
 		var one int
 		return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	})

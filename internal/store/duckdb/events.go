@@ -53,7 +53,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 // page reads the next `want` events; last says that there are no more. asOf is
 // fixed by the first page.
 func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, after *store.EventKey, want int) (page []usage.Record, last bool, err error) {
-	err = e.read(ctx, func(db *sql.DB, at position) error {
+	err = e.read(ctx, func(db querier, at position) error {
 		*asOf = at.bound(*asOf)
 		top := f.To
 		if top.IsZero() {
@@ -90,7 +90,7 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 // endOfTime is later than any timestamp that an event may have.
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func selectEvents(ctx context.Context, db *sql.DB, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
+func selectEvents(ctx context.Context, db querier, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
 	var s statement
 	cond, err := s.where(f, asOf)
 	if err != nil {
@@ -105,7 +105,7 @@ func selectEvents(ctx context.Context, db *sql.DB, f analytics.Filter, asOf int6
 
 // readRecords runs a SELECT of columnList and completes the records from their
 // cells and tag sets.
-func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]usage.Record, error) {
+func readRecords(ctx context.Context, db querier, text string, args ...any) ([]usage.Record, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
@@ -152,11 +152,11 @@ func readRecords(ctx context.Context, db *sql.DB, text string, args ...any) ([]u
 // Get implements store.Ledger.
 func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error) {
 	var r usage.Record
-	err := e.read(ctx, func(db *sql.DB, at position) error {
+	err := e.read(ctx, func(db querier, at position) error {
 		// Two steps: the id column alone is scanned, then one row is read whole.
 		var s statement
 		f.From, f.To, f.Aggregates = time.Time{}, time.Time{}, true
-		cond, err := s.where(f, at.last)
+		cond, err := s.where(f, at.bound(f.AsOf))
 		if err != nil {
 			return err
 		}

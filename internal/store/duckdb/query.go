@@ -15,19 +15,12 @@ import (
 // Query implements store.Ledger.
 func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
 	var t analytics.Table
-	err := e.read(ctx, func(db *sql.DB, at position) error {
+	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
-		// One transaction: which hours are summed up, the sums and the events are
-		// of one moment.
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer tx.Rollback()
 		if wide(q) {
-			t, err = rankThenMeasure(ctx, tx, q)
+			t, err = rankThenMeasure(ctx, db, q)
 		} else {
-			t, err = run(ctx, tx, q)
+			t, err = run(ctx, db, q)
 		}
 		if err == nil && q.Offset > 0 && len(t.Rows) == 0 {
 			// The sums come beside the rows; behind the last row they are asked for.
@@ -35,7 +28,7 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 			first.Offset, first.Limit = 0, 1
 			first.Measures &= analytics.MeasureSource
 			var whole analytics.Table
-			whole, err = run(ctx, tx, first)
+			whole, err = run(ctx, db, first)
 			t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
 		}
 		t.AsOf, t.Revision = q.AsOf, at.revision

@@ -214,12 +214,12 @@ func quantile(values []int64, percent int) int64 {
 
 // Bloat answers q over the records.
 func Bloat(records []usage.Record, q analytics.BloatQuery) analytics.BloatTable {
-	type key struct{ feature, provider, model string }
+	type key struct{ feature, model string }
 	groups := map[key][]*usage.Record{}
 	for i := range records {
 		r := &records[i]
 		if Match(r, q.Filter) && !r.Aggregate && r.Counts[usage.Input] > 0 {
-			k := key{r.Feature, r.ProviderID, r.ModelID}
+			k := key{r.Feature, r.ModelID}
 			groups[k] = append(groups[k], r)
 		}
 	}

@@ -249,4 +249,6 @@ func testHugeAmounts(t *testing.T, open Opener) {
 	// The product of an amount and a count is beyond 64 bits, too.
 	q := analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 30}
 	checkBloat(t, e, recs, q)
+	q.MinRatio = 1_000_000_000
+	checkBloat(t, e, recs, q)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/reference"
@@ -23,6 +24,10 @@ func testAsOf(t *testing.T, open Opener) {
 	for i := range recs {
 		recs[i].UserID = fmt.Sprint("u", i%7)
 		recs[i].Counts[usage.Input] *= int64(1 + i%3)
+		recs[i].Timestamp = epoch.Add(time.Duration(i) * 10 * time.Minute)
+		if i >= 100 { // amid what is stored before it, in every third hour
+			recs[i].Timestamp = epoch.Add(time.Duration(i%5*3)*time.Hour + time.Duration(i)*time.Second)
+		}
 		recs[i].ID = recs[i].Identity()
 	}
 	recs[150].Timestamp = epoch.Add(-time.Hour) // older than what is stored before it
@@ -30,7 +35,8 @@ func testAsOf(t *testing.T, open Opener) {
 	appendAll(t, e, recs[:100])
 	queries := []analytics.Query{
 		{Measures: everyMeasure},
-		{GroupBy: []analytics.Dimension{analytics.Feature}, Measures: analytics.MeasureTokens},
+		{GroupBy: []analytics.Dimension{analytics.Feature}, Measures: additive},
+		{GroupBy: []analytics.Dimension{analytics.Feature}, Grain: time.Hour},
 		{GroupBy: []analytics.Dimension{analytics.User}, Measures: everyMeasure, Limit: 3},
 		{GroupBy: []analytics.Dimension{analytics.User}, Limit: 3, Offset: 30},
 		{GroupBy: []analytics.Dimension{analytics.User}, Grain: time.Hour},
@@ -41,15 +47,19 @@ func testAsOf(t *testing.T, open Opener) {
 	}
 	for i := 100; i < 200; i += 10 {
 		appendAll(t, e, recs[i:i+10])
-	}
-	at := analytics.Filter{AsOf: asOf}
-	for _, q := range queries {
-		q.AsOf = asOf
-		got := ask(t, e, q)
-		if d := diffTables(reference.Query(recs[:100], q), got); d != "" || got.AsOf != asOf {
-			t.Fatalf("%+v as of %d, not %d:\n%s", q, got.AsOf, asOf, d)
+		for _, q := range queries {
+			q.AsOf = asOf
+			got := ask(t, e, q)
+			if d := diffTables(reference.Query(recs[:100], q), got); d != "" || got.AsOf != asOf {
+				t.Fatalf("%+v as of %d, not %d:\n%s", q, got.AsOf, asOf, d)
+			}
+			q.AsOf = 0
+			if d := diffTables(reference.Query(recs[:i+10], q), ask(t, e, q)); d != "" {
+				t.Fatalf("%+v after %d events:\n%s", q, i+10, d)
+			}
 		}
 	}
+	at := analytics.Filter{AsOf: asOf}
 	bq := analytics.BloatQuery{Filter: at, MinRatio: 1200, MinCalls: 1, Limit: 1000}
 	checkBloat(t, e, recs[:100], bq)
 	if got := bloat(t, e, bq); got.AsOf != asOf || len(got.Rows) == 0 {
@@ -60,6 +70,9 @@ func testAsOf(t *testing.T, open Opener) {
 		if d := diff(reference.Events(recs[:100], q), collect(t, e, q)); d != "" {
 			t.Fatalf("events as of %d:\n%s", asOf, d)
 		}
+	}
+	if _, err := e.Get(ctx(t), recs[100].ID, at); fault.CodeOf(err) != fault.NotFound {
+		t.Fatalf("Get of what came later: %v", err)
 	}
 	if _, err := e.Get(ctx(t), recs[99].ID, at); err != nil {
 		t.Fatalf("Get of what was there: %v", err)
@@ -196,7 +209,8 @@ func (p *twoPrices) turn(ctx context.Context, e store.Ledger, i int) error {
 	return err
 }
 
-// An answer is of one moment, also while all costs change at once.
+// An answer is of one moment, also while all costs change at once, and the same
+// revision has the same costs.
 func testOneMoment(t *testing.T, open Opener) {
 	e := fresh(t, open)
 	p := newTwoPrices(200)
@@ -242,6 +256,9 @@ func testOneMoment(t *testing.T, open Opener) {
 			state := slices.IndexFunc(q.want[:], func(w any) bool { return diff(w, got) == "" })
 			if state < 0 {
 				t.Fatalf("question %d, round %d: an answer of no moment (-before +got):\n%s", i, round, diff(q.want[0], got))
+			}
+			if known, ok := stateOf[revision]; ok && known != state {
+				t.Fatalf("question %d, round %d: revision %d had other costs before", i, round, revision)
 			}
 			stateOf[revision] = state
 		}

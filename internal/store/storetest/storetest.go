@@ -7,6 +7,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -178,6 +179,8 @@ func wantAnswers(t *testing.T, e store.Ledger, recs []usage.Record) {
 	}
 	for _, q := range []analytics.Query{
 		{Measures: everyMeasure},
+		{GroupBy: []analytics.Dimension{analytics.Feature}, Measures: additive},
+		{Grain: time.Hour, Measures: additive},
 		{GroupBy: []analytics.Dimension{analytics.Feature, analytics.Tag("team")}, Measures: everyMeasure},
 		{GroupBy: []analytics.Dimension{analytics.User}, Measures: everyMeasure, Limit: 3},
 	} {
@@ -187,6 +190,10 @@ func wantAnswers(t *testing.T, e store.Ledger, recs []usage.Record) {
 	}
 }
 
-// everyMeasure asks for all columns.
-const everyMeasure = analytics.MeasureTokens | analytics.MeasureErrors | analytics.MeasureLatency | analytics.MeasureP95 |
-	analytics.MeasureSaving | analytics.MeasureSource | analytics.MeasureSeen | analytics.MeasureClasses
+// additive are the columns that add up over parts, which an engine may keep sums
+// for, and everyMeasure all.
+const (
+	additive = analytics.MeasureTokens | analytics.MeasureErrors | analytics.MeasureLatency | analytics.MeasureSaving |
+		analytics.MeasureSource | analytics.MeasureSeen | analytics.MeasureClasses
+	everyMeasure = additive | analytics.MeasureP95
+)
