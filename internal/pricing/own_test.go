@@ -291,6 +291,14 @@ func TestReplaceLeavesOthersAlone(t *testing.T) {
 	if len(puts) != 2 || !puts[0].To.Equal(puts[1].From) || puts[0].PutAt != existing[0].PutAt {
 		t.Errorf("put %+v", puts)
 	}
+	// One that ends where the other starts is left alone, in both directions.
+	next := own(t, Version{Provider: "x", Model: "m", From: instant(t, "2026-01-01T00:00:00Z"), To: instant(t, "2026-02-01T00:00:00Z")}, "1")
+	for _, put := range []Version{{To: next.From}, {From: next.To}} {
+		put.Provider, put.Model = "x", "m"
+		if remove, puts := Replace([]Own{next}, own(t, put, "2")); len(remove) != 0 || len(puts) != 1 {
+			t.Errorf("a price from %v to %v removes %v and puts %v", put.From, put.To, remove, puts)
+		}
+	}
 	again, same := Replace(existing[:1], existing[0])
 	if len(again) != 1 || len(same) != 1 || again[0] != same[0].ID {
 		t.Errorf("the same price again: removes %v, puts %v", again, same)

@@ -101,18 +101,14 @@ func bound(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// check reports the first rule that the version breaks.
+// check reports the first rule that the version breaks. The window's are checked
+// when it is compiled.
 func (v *Version) check() error {
 	if v.Provider == "" || v.Model == "" {
 		return fmt.Errorf("a price needs a provider and a model")
 	}
 	if !v.From.IsZero() && !v.To.IsZero() && !v.From.Before(v.To) {
 		return fmt.Errorf("a price must not end before it starts")
-	}
-	if v.Window != nil {
-		if _, err := v.Window.compile(); err != nil {
-			return err
-		}
 	}
 	var seen [usage.NumUnits]bool
 	for i := range v.Rates {

@@ -75,6 +75,23 @@ func TestOwnCSVIsUnescaped(t *testing.T) {
 	}
 }
 
+// A large file does not have to fit in memory.
+func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
+	const rows = 50_000
+	row := "2026-01-01T00:00:00Z,f,p,m,1,2," + strings.Repeat("u", 1000) + "\n"
+	r := open(t, head+strings.Repeat(row, rows), Options{})
+	n := 0
+	for _, err := range r.Events() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if most := 256 << 10; n != rows || cap(r.rows.window) > most {
+		t.Errorf("%d rows took a window of %d bytes, want %d and at most %d", n, cap(r.rows.window), rows, most)
+	}
+}
+
 func TestHugeRows(t *testing.T) {
 	const good = "2026-01-01T00:00:00Z,f,p,m,1,2,u\n"
 	long := strings.Repeat("x", 3<<20)

@@ -49,8 +49,8 @@ func (r *rows) rest() []byte { return r.window[r.start:] }
 // fill reads at least as much as is there already, so that starting a record
 // over after each read stays linear.
 func (r *rows) fill() error {
-	if r.ended || r.failure != nil {
-		return r.failure
+	if r.ended {
+		return nil
 	}
 	if r.start > 0 {
 		r.window = r.window[:copy(r.window, r.rest())]
