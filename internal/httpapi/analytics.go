@@ -64,7 +64,7 @@ func (s *server) analyticsRoutes() []*route {
 			doc:     "Every bucket is there, empty ones with zeros. With groupBy data is a list of series, dearest first, the rest of them as (other).",
 			params: concat([]param{
 				{name: "granularity", doc: "Width of a bucket; weeks start on Monday.", schema: withDefault(text("minute", "hour", "day", "week", "month"), "hour")},
-				{name: "groupBy", doc: "A dimension: a series for each of its values.", schema: text()},
+				{name: "groupBy", doc: "A dimension: a series for each of its values.", schema: dimensionList(1)},
 				{name: "series", doc: "The most series with groupBy.", schema: wholeNumber(report.DefaultSeries, 1, report.MaxSeries)},
 			}, common),
 			answer: s.envelope(anyOf(arrayOf(schemaOf[point](s)), arrayOf(schemaOf[series](s))), schemaOf[timeseriesMeta](s)),
@@ -74,7 +74,7 @@ func (s *server) analyticsRoutes() []*route {
 			summary: "Spend as a tree",
 			doc:     "Values of parents are exactly the sums of their children's. Beyond maxNodes the smaller siblings are folded into (other).",
 			params: concat([]param{
-				{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6.", schema: withDefault(text(), "feature,model")},
+				{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6.", schema: withDefault(dimensionList(report.MaxLevels), "feature,model")},
 				{name: "maxNodes", doc: "The most nodes of the tree.", schema: wholeNumber(analytics.DefaultMaxNodes, 2, report.MaxNodes)},
 				{name: "format", doc: "The form of the answer.", schema: withDefault(text("json"), "json")},
 			}, common),

@@ -63,7 +63,7 @@ func amountSchema() *huma.Schema { return amount{}.Schema(nil) }
 func numberSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeNumber} }
 
 var fieldsParam = param{
-	name: "fields", schema: text(),
+	name: "fields", schema: columnList(),
 	doc: "Comma-separated columns to answer; default all. What is left out is not computed. The columns: " + columnNames() + ".",
 }
 

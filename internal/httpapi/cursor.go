@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"time"
 
@@ -39,9 +38,6 @@ const (
 	notACursor  = "is not a cursor of this list"
 	otherCursor = "belongs to a list with other parameters"
 )
-
-// cursorForm leaves out the line breaks that decoders of base64 overlook.
-var cursorForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // cursor is the parameter's text, "" when it was not given. An empty one is
 // refused: whoever turns pages and loses the cursor would begin again without end.

@@ -22,21 +22,21 @@ type WireEvent struct {
 	Provider     string    `json:"provider,omitempty" maxLength:"256" doc:"Required unless aggregate."`
 	Model        string    `json:"model,omitempty" maxLength:"256" doc:"Required unless aggregate."`
 
-	InputTokens        int64            `json:"inputTokens" minimum:"0" required:"false" doc:"Total, cached and cache-written tokens included. Required unless aggregate."`
-	OutputTokens       int64            `json:"outputTokens" minimum:"0" required:"false" doc:"Total, reasoning included. Required unless aggregate."`
-	CachedTokens       int64            `json:"cachedTokens" minimum:"0" required:"false" doc:"Read from a cache; part of inputTokens."`
-	CacheWriteTokens   int64            `json:"cacheWriteTokens,omitempty" minimum:"0" doc:"Written to a 5-minute cache; part of inputTokens."`
-	CacheWrite1hTokens int64            `json:"cacheWrite1hTokens,omitempty" minimum:"0" doc:"Written to a 1-hour cache; part of inputTokens."`
-	ReasoningTokens    int64            `json:"reasoningTokens,omitempty" minimum:"0" doc:"Part of outputTokens."`
-	Usage              map[string]int64 `json:"usage,omitempty" doc:"Further counts by name, for example webSearches."`
+	InputTokens        int64       `json:"inputTokens" minimum:"0" maximum:"1000000000000" required:"false" doc:"Total, cached and cache-written tokens included. Required unless aggregate."`
+	OutputTokens       int64       `json:"outputTokens" minimum:"0" maximum:"1000000000000" required:"false" doc:"Total, reasoning included. Required unless aggregate."`
+	CachedTokens       int64       `json:"cachedTokens" minimum:"0" maximum:"1000000000000" required:"false" doc:"Read from a cache; part of inputTokens."`
+	CacheWriteTokens   int64       `json:"cacheWriteTokens,omitempty" minimum:"0" maximum:"1000000000000" doc:"Written to a 5-minute cache; part of inputTokens."`
+	CacheWrite1hTokens int64       `json:"cacheWrite1hTokens,omitempty" minimum:"0" maximum:"1000000000000" doc:"Written to a 1-hour cache; part of inputTokens."`
+	ReasoningTokens    int64       `json:"reasoningTokens,omitempty" minimum:"0" maximum:"1000000000000" doc:"Part of outputTokens."`
+	Usage              usageCounts `json:"usage,omitempty" doc:"Further counts by name, for example webSearches."`
 
 	ServiceTier        string  `json:"serviceTier,omitempty" maxLength:"256"`
 	Region             string  `json:"region,omitempty" maxLength:"256"`
-	LatencyMs          millis  `json:"latencyMs"`
-	TimeToFirstTokenMs *millis `json:"timeToFirstTokenMs,omitempty"`
+	LatencyMs          millis  `json:"latencyMs" minimum:"0" maximum:"1000000000"`
+	TimeToFirstTokenMs *millis `json:"timeToFirstTokenMs,omitempty" minimum:"0" maximum:"1000000000"`
 
-	BilledCostUSD    *money.USD `json:"billedCostUsd,omitempty" doc:"USD that the provider charged."`
-	EstimatedCostUSD *money.USD `json:"estimatedCostUsd,omitempty" doc:"USD that the caller reckoned."`
+	BilledCostUSD    *money.USD `json:"billedCostUsd,omitempty" minimum:"0" maximum:"9000000" doc:"USD that the provider charged."`
+	EstimatedCostUSD *money.USD `json:"estimatedCostUsd,omitempty" minimum:"0" maximum:"9000000" doc:"USD that the caller reckoned."`
 
 	UserID      string            `json:"userId,omitempty" maxLength:"256"`
 	SessionID   string            `json:"sessionId,omitempty" maxLength:"256"`
@@ -120,7 +120,7 @@ func eventJSON(r *usage.Record) storedEvent {
 	for u := range usage.NumUnits {
 		if n := e.Counts[u]; n != 0 && !u.IsTotal() {
 			if out.Usage == nil {
-				out.Usage = map[string]int64{}
+				out.Usage = usageCounts{}
 			}
 			out.Usage[usage.Units[u].Count] = n
 		}

@@ -73,10 +73,10 @@ func (s *server) logged(next http.Handler) http.Handler {
 			switch {
 			case s.closing.Load() && x.status == http.StatusServiceUnavailable:
 				// Everyone who is told that the server stops.
+			case x.status == http.StatusForbidden, x.status == http.StatusServiceUnavailable:
+				level = slog.LevelWarn
 			case x.status >= 500:
 				level = slog.LevelError
-			case x.status == http.StatusForbidden:
-				level = slog.LevelWarn
 			}
 			if x.cause != nil {
 				attrs = append(attrs, slog.String("error", x.cause.Error()))

@@ -88,6 +88,6 @@ var ingestParams = []param{{name: "partial"}}
 func (s *server) batchSchema() *huma.Schema {
 	least, most := 1, ingest.MaxBatch
 	return &huma.Schema{Type: huma.TypeObject, Required: []string{"events"}, Properties: map[string]*huma.Schema{
-		"events": {Type: huma.TypeArray, MinItems: &least, MaxItems: &most, Items: schemaOf[WireEvent](s)},
+		"events": {Type: huma.TypeArray, MinItems: &least, MaxItems: &most, Items: completeEvents(schemaOf[WireEvent](s))},
 	}}
 }

@@ -32,14 +32,18 @@ var (
 	providerParam = param{name: "provider", doc: "A provider, by id or alias.", schema: text()}
 	modelParam    = param{name: "model", doc: "A model, by id, alias or any name that leads to it.", schema: text()}
 	projectParam  = param{name: "project", doc: "The project whose own prices count.", schema: text()}
-	atParam       = param{name: "at", doc: "The instant at which it is in force: RFC 3339, or a date (its start in UTC). Default: now.", schema: text()}
+	atParam       = param{name: "at", doc: "The instant at which it is in force: RFC 3339, or a date (its start in UTC). Default: now.", schema: instantOrDate(fromEpoch)}
 	tierParam     = param{name: "serviceTier", doc: "Service tier; empty is standard.", schema: text()}
 	regionParam   = param{name: "region", doc: "Region; empty is any.", schema: text()}
 )
 
 func (s *server) priceRoutes() []*route {
 	quoted := schemaOf[quoteAnswer](s)
-	need := func(p param) param { p.required = true; return p }
+	need := func(p param) param {
+		least := 1
+		p.required, p.schema = true, &huma.Schema{Type: huma.TypeString, MinLength: &least}
+		return p
+	}
 	return []*route{
 		{
 			id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", summary: "Prices in force at a time",
@@ -80,15 +84,21 @@ func (s *server) priceRoutes() []*route {
 func (s *server) putSchema() *huma.Schema {
 	names := map[string]*huma.Schema{}
 	for u := range usage.NumUnits {
-		names[usage.Units[u].Price] = anyOf(&huma.Schema{Type: huma.TypeNumber}, &huma.Schema{Type: huma.TypeString, Description: "The same number as text."})
+		text := formed(decimalText)
+		text.Description = "The same number as text."
+		least := 0.0
+		names[usage.Units[u].Price] = anyOf(&huma.Schema{Type: huma.TypeNumber, Minimum: &least}, text)
 	}
 	instant := func(doc string) *huma.Schema {
-		return &huma.Schema{Type: huma.TypeString, Description: "RFC 3339 instant or date. " + doc}
+		s := instantOrDate(fromMillennium)
+		s.Description = "RFC 3339 instant or date. " + doc
+		return s
 	}
 	return &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"provider", "model", "prices"},
 		Properties: map[string]*huma.Schema{
-			"provider": text(), "model": text(), "project": text(), "serviceTier": text(), "region": text(),
+			"provider": name(usage.MaxTextLength), "model": name(usage.MaxTextLength), "project": atMost(usage.MaxIDLength),
+			"serviceTier": atMost(usage.MaxTextLength), "region": atMost(usage.MaxTextLength),
 			"effectiveFrom": instant("A date starts at 00:00 UTC."), "effectiveTo": instant("A date includes that day."),
 			"prices": {
 				Type: huma.TypeObject, Properties: names, AdditionalProperties: false,
@@ -178,6 +188,11 @@ func (s *server) putPrice(c *call) (*reply, error) {
 		Project: f.text("project", 0, usage.MaxIDLength), ServiceTier: f.text("serviceTier", 0, usage.MaxTextLength),
 		Region: f.text("region", 0, usage.MaxTextLength), EffectiveFrom: f.text("effectiveFrom", 0, 64),
 		EffectiveTo: f.text("effectiveTo", 0, 64), Prices: f.amounts("prices"),
+	}
+	for _, name := range []string{"effectiveFrom", "effectiveTo"} {
+		if v := f.values[name]; string(v) == `""` {
+			f.bad(name, "must be an RFC 3339 instant or a date; leave it out where there is none")
+		}
 	}
 	own, err := s.prices.Book().ParsePut(req)
 	// What is wrong in form stands beside what is wrong in meaning, once each.

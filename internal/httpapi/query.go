@@ -174,5 +174,5 @@ func wholeNumber(fallback, least, most int) *huma.Schema {
 
 var pageParams = []param{
 	{name: "limit", doc: "The most rows of one page.", schema: wholeNumber(defaultLimit, 1, maxLimit)},
-	{name: "cursor", doc: "pagination.nextCursor of the page before; all other parameters stay as they were.", schema: text()},
+	{name: "cursor", doc: "pagination.nextCursor of the page before; all other parameters stay as they were.", schema: formed(cursorText)},
 }

@@ -19,19 +19,19 @@ const maxQuotes = 500
 
 // quoteItem describes a call to be priced, for the document.
 type quoteItem struct {
-	Provider           string           `json:"provider"`
-	Model              string           `json:"model"`
-	Project            string           `json:"project,omitempty" doc:"The project whose own prices count; default \"default\"."`
-	Timestamp          time.Time        `json:"timestamp,omitzero" doc:"When the call is made; default now."`
-	InputTokens        int64            `json:"inputTokens,omitempty" minimum:"0"`
-	OutputTokens       int64            `json:"outputTokens,omitempty" minimum:"0"`
-	CachedTokens       int64            `json:"cachedTokens,omitempty" minimum:"0"`
-	CacheWriteTokens   int64            `json:"cacheWriteTokens,omitempty" minimum:"0"`
-	CacheWrite1hTokens int64            `json:"cacheWrite1hTokens,omitempty" minimum:"0"`
-	ReasoningTokens    int64            `json:"reasoningTokens,omitempty" minimum:"0"`
-	Usage              map[string]int64 `json:"usage,omitempty"`
-	ServiceTier        string           `json:"serviceTier,omitempty"`
-	Region             string           `json:"region,omitempty"`
+	Provider           string      `json:"provider" minLength:"1" maxLength:"256"`
+	Model              string      `json:"model" minLength:"1" maxLength:"256"`
+	Project            string      `json:"project,omitempty" maxLength:"128" doc:"The project whose own prices count; default \"default\"."`
+	Timestamp          time.Time   `json:"timestamp,omitzero" doc:"When the call is made; default now."`
+	InputTokens        int64       `json:"inputTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	OutputTokens       int64       `json:"outputTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	CachedTokens       int64       `json:"cachedTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	CacheWriteTokens   int64       `json:"cacheWriteTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	CacheWrite1hTokens int64       `json:"cacheWrite1hTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	ReasoningTokens    int64       `json:"reasoningTokens,omitempty" minimum:"0" maximum:"1000000000000"`
+	Usage              usageCounts `json:"usage,omitempty"`
+	ServiceTier        string      `json:"serviceTier,omitempty" maxLength:"256"`
+	Region             string      `json:"region,omitempty" maxLength:"256"`
 }
 
 type quoteItems struct {

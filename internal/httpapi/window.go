@@ -14,11 +14,11 @@ import (
 const defaultWindow = 30 * 24 * time.Hour
 
 var windowParams = []param{
-	{name: "from", doc: "Start of the range, included: an RFC 3339 instant, or a date in tz. Default: 30 days before to.", schema: text()},
-	{name: "to", doc: "End of the range: an RFC 3339 instant, excluded, or a date in tz, included. Default: now.", schema: text()},
-	{name: "startDate", doc: "Synonym of from.", schema: text()},
-	{name: "endDate", doc: "Synonym of to.", schema: text()},
-	{name: "tz", doc: "IANA time zone of dates and of buckets.", schema: withDefault(text(), "UTC")},
+	{name: "from", doc: "Start of the range, included: an RFC 3339 instant, or a date in tz. Default: 30 days before to.", schema: instantOrDate(fromEpoch)},
+	{name: "to", doc: "End of the range: an RFC 3339 instant, excluded, or a date in tz, included. Default: now.", schema: instantOrDate(fromEpoch)},
+	{name: "startDate", doc: "Synonym of from.", schema: instantOrDate(fromEpoch)},
+	{name: "endDate", doc: "Synonym of to.", schema: instantOrDate(fromEpoch)},
+	{name: "tz", doc: "IANA time zone of dates and of buckets.", schema: withDefault(formed(zoneText), "UTC")},
 }
 
 // window is the range of time that a question is about, half-open.
@@ -71,7 +71,9 @@ func (q *query) window(now time.Time) window {
 
 // zoneName is the form of IANA's names; "./UTC" and "Europe//Berlin" are paths
 // to the same files.
-var zoneName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`)
+var zoneName = regexp.MustCompile(zoneText)
+
+const zoneText = `^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$`
 
 // Names that the system's zone files may have and IANA does not: what they mean
 // depends on the machine.
@@ -197,7 +199,7 @@ var filterParams = func() []param {
 	return append(ps,
 		param{name: "status", repeat: true, schema: text("ok", "error"), doc: "Only calls that went well, or only those that failed."},
 		param{name: "costSource", repeat: true, schema: text("billed", "catalog", "client", "unpriced"), doc: "Only calls whose cost came from here; given again, any of them."},
-		param{name: tagParam, repeat: true, schema: text(), doc: "tag:NAME=value: only calls with this value of the tag; given again, any of them; empty, calls without the tag."},
+		param{name: tagParam, repeat: true, schema: text(), doc: fmt.Sprintf("tag:NAME=value: only calls with this value of the tag; given again, any of them; empty, calls without the tag. At most %d tags.", maxTags)},
 	)
 }()
 
