@@ -8,10 +8,11 @@ import (
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/store"
 )
 
-// memoryCatalog is a store.Catalog in memory.
+// memoryCatalog is a rating.Catalog in memory.
 type memoryCatalog struct {
 	mu       sync.Mutex
 	own      []pricing.Own
@@ -20,7 +21,7 @@ type memoryCatalog struct {
 	runs     []store.Run
 }
 
-var _ store.Catalog = (*memoryCatalog)(nil)
+var _ rating.Catalog = (*memoryCatalog)(nil)
 
 func (c *memoryCatalog) ListPrices(context.Context) ([]pricing.Own, error) {
 	c.mu.Lock()

@@ -87,7 +87,7 @@ func (l *fakeLedger) all(t *testing.T) map[string]usage.Record {
 	return out
 }
 
-// fakeCatalog is a store.Catalog in memory, with outages.
+// fakeCatalog is a Catalog in memory, with outages.
 type fakeCatalog struct {
 	*outage
 	mu       sync.Mutex

@@ -32,11 +32,19 @@ type Ledger interface {
 	Correct(ctx context.Context, c store.Correction) (int64, error)
 }
 
+// Catalog is what rating keeps: prices, what was changed and by whom, and the
+// runs of its work.
+type Catalog interface {
+	store.Prices
+	store.Audit
+	store.Runs
+}
+
 // Params are what a Service is made of; all but Now are required.
 type Params struct {
 	Ledger Ledger
 	// Catalog keeps own prices, versions, runs and the audit log.
-	Catalog store.Catalog
+	Catalog Catalog
 	// Shipped is the book without own prices.
 	Shipped *pricing.Book
 	Now     func() time.Time

@@ -106,6 +106,8 @@ type Catalog interface {
 	Prices
 	Audit
 	Runs
+	Keys
+	Settings
 }
 
 // Prices keeps own prices and every price version that ever priced an event.

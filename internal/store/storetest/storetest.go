@@ -75,6 +75,8 @@ func Run(t *testing.T, open Opener) {
 		{"Versions", testVersions},
 		{"Audit", testAudit},
 		{"Runs", testRuns},
+		{"Keys", testKeys},
+		{"Settings", testSettings},
 		{"CatalogReopened", testCatalogReopened},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Key is an API key as it is kept: of its secret only the SHA-256 hash.
+type Key struct {
+	ID   string
+	Name string
+	// Hash is that of the secret; Hint are the secret's first characters, by which
+	// a person tells keys apart.
+	Hash [32]byte
+	Hint string
+	// Role is one of auth's roles. Project is the one project of the key, "" for all.
+	Role, Project string
+	CreatedBy     string
+	Created       time.Time
+	// The zero time is never.
+	Expires, Revoked, LastUsed time.Time
+	// Previous is the hash that a rotation replaced; it is good until PreviousUntil.
+	Previous      [32]byte
+	PreviousUntil time.Time
+}
+
+// Keys keeps API keys.
+type Keys interface {
+	// ListKeys returns all keys, revoked ones included, oldest first.
+	ListKeys(ctx context.Context) ([]Key, error)
+	// PutKey stores or replaces a key by its ID, in one transaction with its audit
+	// entry. LastUsed never moves back.
+	PutKey(ctx context.Context, key Key, entry AuditEntry) error
+	// TouchKeys moves LastUsed forward, never back. Unknown ids are passed over.
+	TouchKeys(ctx context.Context, used map[string]time.Time) error
+}
+
+// Settings keeps small values that a ledger makes once for itself, such as the
+// key that sessions are signed with.
+type Settings interface {
+	// GetSetting finds a value, or fault.NotFound.
+	GetSetting(ctx context.Context, name string) ([]byte, error)
+	// InitSetting stores the value unless there is one, and returns the one that is
+	// kept: of two servers that start at once, both get the same.
+	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
+}
