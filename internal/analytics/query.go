@@ -73,7 +73,11 @@ type Filter struct {
 	From, To time.Time
 	// Any holds, per dimension, the accepted values; "" accepts a missing value,
 	// and no values accept nothing. Provider and model are as normalised.
-	Any    map[Dimension][]string
+	Any map[Dimension][]string
+	// Called is Any as people ask, for provider and model only: a name is accepted
+	// when it is the normalised one or the one that was sent. An event must
+	// satisfy both.
+	Called map[Dimension][]string
 	Status Status
 	// Sources selects by where the cost came from; empty is any.
 	Sources []usage.Source

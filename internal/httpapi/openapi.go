@@ -171,6 +171,7 @@ func (p *param) document() *huma.Param {
 		*out.Explode = true
 		out.Schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeArray, Items: p.schema}}
 	case p.repeat:
+		out.AllowEmptyValue = p.empty
 		out.Explode = new(bool)
 		*out.Explode = true
 		out.Schema = &huma.Schema{Type: huma.TypeArray, Items: p.schema}

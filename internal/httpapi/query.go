@@ -20,6 +20,7 @@ type param struct {
 	name, doc string
 	schema    *huma.Schema
 	repeat    bool // may be given more than once
+	empty     bool // an empty value means something
 	required  bool
 }
 
@@ -32,6 +33,8 @@ type query struct {
 	values   url.Values
 	problems map[string][]string
 	unlisted int
+	// providerID is the canonical id of a provider by any of its names.
+	providerID func(string) string
 }
 
 // maxProblems is how many problems one answer lists; the rest are counted.
@@ -40,7 +43,7 @@ const maxProblems = 100
 // readQuery refuses what no parameter declares, and a parameter given twice that
 // has one value.
 func readQuery(raw string, declared []param) *query {
-	q := &query{}
+	q := &query{providerID: func(name string) string { return name }}
 	var err error
 	if q.values, err = url.ParseQuery(raw); err != nil {
 		q.bad("query", "is not a valid query string")

@@ -79,6 +79,7 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 			ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 			defer cancel()
 			q := readQuery(r.URL.RawQuery, rt.params)
+			q.providerID = func(name string) string { return s.prices.Book().ProviderID(name) }
 			held, err := s.answers.hold(ctx, rt.weigh, q)
 			if err != nil {
 				s.fail(w, r, err)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,9 +192,16 @@ var filterDimensions = []analytics.Dimension{
 var filterParams = func() []param {
 	var ps []param
 	for _, d := range filterDimensions {
+		also := ""
+		switch d {
+		case analytics.Provider:
+			also = ", by its id, an alias, or the name that was sent"
+		case analytics.Model:
+			also = ", as it is counted or as it was sent"
+		}
 		ps = append(ps, param{
-			name: string(d), repeat: true, schema: text(),
-			doc: "Only calls with this " + string(d) + "; given again, any of them; empty, calls without one.",
+			name: string(d), repeat: true, empty: true, schema: text(),
+			doc: "Only calls with this " + string(d) + also + "; given again, any of them; empty, calls without one.",
 		})
 	}
 	return append(ps,
@@ -211,11 +219,21 @@ const maxTags = 16
 // filter reads the window and every filter.
 func (q *query) filter(w window) analytics.Filter {
 	f := analytics.Filter{From: w.from, To: w.to}
-	values := map[analytics.Dimension][]string{}
+	values, called := map[analytics.Dimension][]string{}, map[analytics.Dimension][]string{}
 	for _, d := range filterDimensions {
-		if wanted := q.values[string(d)]; len(wanted) > 0 {
+		wanted := q.values[string(d)]
+		switch {
+		case len(wanted) == 0:
+		case d == analytics.Provider:
+			called[d] = q.providers(wanted)
+		case d == analytics.Model:
+			called[d] = wanted
+		default:
 			values[d] = wanted
 		}
+	}
+	if len(called) > 0 {
+		f.Called = called
 	}
 	tags := 0
 	for name, wanted := range q.values {
@@ -261,6 +279,20 @@ func (q *query) filter(w window) analytics.Filter {
 		}
 	}
 	return f
+}
+
+// providers are the names with the canonical ids that they mean. The names stay:
+// what was stored before the book knew an alias is counted under it.
+func (q *query) providers(names []string) []string {
+	var out []string
+	for _, name := range names {
+		for _, n := range []string{name, q.providerID(name)} {
+			if !slices.Contains(out, n) {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
 }
 
 // dimensions reads a comma-separated list of at most max distinct dimensions.

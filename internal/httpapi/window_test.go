@@ -111,6 +111,41 @@ func TestBadWindows(t *testing.T) {
 	}
 }
 
+// A provider is found under its aliases, provider and model under the names that
+// were sent, and nothing is counted twice.
+func TestFilterByOtherNames(t *testing.T) {
+	f := setup(t)
+	f.post("/api/v1/events", batch(
+		event(1, `{"provider":"azure-openai","model":"openai/gpt-4o"}`),
+		event(2, `{"provider":"azure","model":"gpt-4o"}`),
+		event(3, `{"provider":"openai","model":"gpt-4o"}`),
+		event(4, `{"provider":"litellm","model":"anthropic/claude-sonnet-4-5"}`),
+	)).want(202)
+	for filter, want := range map[string]int64{
+		"provider=azure-openai":                2,
+		"provider=Azure":                       2,
+		"provider=azure-openai&provider=azure": 2,
+		"provider=openai":                      1,
+		"provider=litellm":                     1,
+		"provider=anthropic":                   1,
+		"provider=nobody":                      0,
+		"provider=":                            0,
+		"model=gpt-4o":                         3,
+		"model=openai%2Fgpt-4o":                1,
+		"model=openai%2Fgpt-4o&model=gpt-4o":   3,
+		"model=claude-sonnet-4-5":              1,
+		"model=openai%2Fgpt-4o&provider=azure": 1,
+		"model=gpt-4o&provider=litellm":        0,
+		"model=":                               0,
+	} {
+		var a struct{ Meta struct{ CallCount int64 } }
+		f.get("/api/v1/analytics/cost-breakdown?groupBy=provider&" + november + "&" + filter).want(200).into(&a)
+		if a.Meta.CallCount != want {
+			t.Errorf("%s selects %d calls, want %d", filter, a.Meta.CallCount, want)
+		}
+	}
+}
+
 func TestFilter(t *testing.T) {
 	q := asked("feature=a&feature=&tag:team=x&tag:team=y&tag:%C3%A4=&user=u%26v&status=ok&costSource=unpriced&costSource=client")
 	w := q.window(noon)

@@ -76,14 +76,19 @@ func (q question) fingerprint() []byte {
 	for _, s := range sources {
 		b = append(b, byte(s))
 	}
-	for _, d := range slices.Sorted(maps.Keys(q.filter.Any)) {
-		text(string(d))
-		values := slices.Compact(slices.Sorted(slices.Values(q.filter.Any[d])))
-		b = binary.AppendUvarint(b, uint64(len(values)))
-		for _, v := range values {
-			text(v)
+	lists := func(byDimension map[analytics.Dimension][]string) {
+		b = binary.AppendUvarint(b, uint64(len(byDimension)))
+		for _, d := range slices.Sorted(maps.Keys(byDimension)) {
+			text(string(d))
+			values := slices.Compact(slices.Sorted(slices.Values(byDimension[d])))
+			b = binary.AppendUvarint(b, uint64(len(values)))
+			for _, v := range values {
+				text(v)
+			}
 		}
 	}
+	lists(q.filter.Any)
+	lists(q.filter.Called)
 	sum := sha256.Sum256(b)
 	return sum[:fingerprintSize]
 }

@@ -92,6 +92,7 @@ func TestCursorBinding(t *testing.T) {
 		{kind: kindBreakdown, filter: any("feature", "a", "b")},
 		{kind: kindBreakdown, filter: any("feature", "ab")},
 		{kind: kindBreakdown, filter: any("model", "a")},
+		{kind: kindBreakdown, filter: analytics.Filter{Called: map[analytics.Dimension][]string{"model": {"a"}}}},
 		{kind: kindBreakdown, filter: any("project", "a")},
 		{kind: kindBreakdown, filter: analytics.Filter{Status: analytics.StatusOK}},
 		{kind: kindBreakdown, filter: analytics.Filter{Status: analytics.StatusError}},

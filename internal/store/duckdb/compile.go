@@ -118,6 +118,13 @@ func (s *statement) cells(f analytics.Filter, table string) string {
 			c = append(c, col+" IN ("+s.bindAll(f.Any[d])+")")
 		}
 	}
+	for _, d := range slices.Sorted(maps.Keys(f.Called)) {
+		if len(f.Called[d]) == 0 {
+			return " AND false"
+		}
+		names := s.bindAll(f.Called[d])
+		c = append(c, fmt.Sprintf("(%[1]s IN (%[2]s) OR sent_%[1]s IN (%[2]s))", cellDimensions[d], names))
+	}
 	if len(c) == 0 {
 		return ""
 	}

@@ -53,7 +53,7 @@ func Value(r *usage.Record, d analytics.Dimension, bySent bool) string {
 }
 
 // Match says whether the filter selects the record. Provider and model are
-// compared as normalised. A dimension with an empty list of values accepts none.
+// compared as normalised, in Called also as sent. A dimension with an empty list of values accepts none.
 // AsOf is not judged here: records carry no commit number.
 func Match(r *usage.Record, f analytics.Filter) bool {
 	if !f.From.IsZero() && r.Timestamp.Before(f.From) {
@@ -64,6 +64,11 @@ func Match(r *usage.Record, f analytics.Filter) bool {
 	}
 	for d, values := range f.Any {
 		if !slices.Contains(values, Value(r, d, false)) {
+			return false
+		}
+	}
+	for d, names := range f.Called {
+		if !slices.Contains(names, Value(r, d, false)) && !slices.Contains(names, Value(r, d, true)) {
 			return false
 		}
 	}

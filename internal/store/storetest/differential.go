@@ -88,6 +88,11 @@ func randomFilter(r *rand.Rand) analytics.Filter {
 		}
 		f.Any[randomDimension(r)] = vs
 	}
+	if r.IntN(4) == 0 {
+		names := []string{"gpt-4o", "openai/gpt-4o", "gpt-4o-mini", "OpenAI", "openai", "azure", "azure-openai", ""}
+		d := []analytics.Dimension{analytics.Provider, analytics.Model}[r.IntN(2)]
+		f.Called = map[analytics.Dimension][]string{d: {names[r.IntN(len(names))], names[r.IntN(len(names))]}}
+	}
 	return f
 }
 
