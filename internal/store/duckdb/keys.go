@@ -3,7 +3,10 @@ package duckdb
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/costprof/costprof/internal/fault"
@@ -23,18 +26,33 @@ func (e *Engine) ListKeys(ctx context.Context) ([]store.Key, error) {
 		defer rows.Close()
 		for rows.Next() {
 			var k store.Key
-			var hash, previous []byte
+			var hash string
+			var previous sql.NullString
 			if err := rows.Scan(&k.ID, &k.Name, &hash, &k.Hint, &k.Role, &k.Project, &k.CreatedBy, timeScanner{&k.Created},
 				timeScanner{&k.Expires}, timeScanner{&k.Revoked}, timeScanner{&k.LastUsed}, &previous, timeScanner{&k.PreviousUntil}); err != nil {
 				return err
 			}
-			copy(k.Hash[:], hash)
-			copy(k.Previous[:], previous)
+			if k.Hash, err = readHash(hash); err != nil {
+				return err
+			}
+			if previous.Valid {
+				if k.Previous, err = readHash(previous.String); err != nil {
+					return err
+				}
+			}
 			out = append(out, k)
 		}
 		return rows.Err()
 	})
 	return out, err
+}
+
+func readHash(text string) (hash [32]byte, err error) {
+	n, err := hex.Decode(hash[:], []byte(text))
+	if err == nil && n != len(hash) {
+		err = fmt.Errorf("a key's hash of %d bytes", n)
+	}
+	return hash, err
 }
 
 // PutKey implements store.Keys.
@@ -53,10 +71,10 @@ func (e *Engine) PutKey(ctx context.Context, k store.Key, entry store.AuditEntry
 		}
 		var previous any
 		if k.Previous != [32]byte{} {
-			previous = k.Previous[:]
+			previous = hex.EncodeToString(k.Previous[:])
 		}
 		if _, err := c.ExecContext(ctx, `INSERT INTO api_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			k.ID, k.Name, k.Hash[:], k.Hint, k.Role, k.Project, k.CreatedBy, k.Created.UTC(),
+			k.ID, k.Name, hex.EncodeToString(k.Hash[:]), k.Hint, k.Role, k.Project, k.CreatedBy, k.Created.UTC(),
 			moment(k.Expires), moment(k.Revoked), moment(k.LastUsed), previous, moment(k.PreviousUntil)); err != nil {
 			return err
 		}
@@ -90,25 +108,31 @@ func (e *Engine) TouchKeys(ctx context.Context, used map[string]time.Time) error
 
 // GetSetting implements store.Settings.
 func (e *Engine) GetSetting(ctx context.Context, name string) ([]byte, error) {
-	var value []byte
+	var text string
 	err := e.read(ctx, func(db querier, _ position) error {
-		err := db.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = ?`, name).Scan(&value)
+		err := db.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = ?`, name).Scan(&text)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no setting %q", name)
 		}
 		return err
 	})
-	return value, err
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(text)
 }
 
 // InitSetting implements store.Settings.
 func (e *Engine) InitSetting(ctx context.Context, name string, value []byte) ([]byte, error) {
-	var kept []byte
+	var kept string
 	err := e.change(ctx, func(ctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(ctx, `INSERT INTO settings SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM settings WHERE name = ?)`, name, value, name); err != nil {
+		if _, err := c.ExecContext(ctx, `INSERT INTO settings SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM settings WHERE name = ?)`, name, base64.StdEncoding.EncodeToString(value), name); err != nil {
 			return err
 		}
 		return c.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = ?`, name).Scan(&kept)
 	})
-	return kept, err
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(kept)
 }

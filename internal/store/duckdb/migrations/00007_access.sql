@@ -3,7 +3,7 @@
 CREATE TABLE api_keys (
 	id             VARCHAR NOT NULL,
 	name           VARCHAR NOT NULL,
-	hash           BLOB NOT NULL,         -- SHA-256 of the secret
+	hash           VARCHAR NOT NULL,      -- SHA-256 of the secret, hexadecimal
 	hint           VARCHAR NOT NULL,
 	role           VARCHAR NOT NULL,
 	project        VARCHAR NOT NULL,      -- '' is every project
@@ -12,10 +12,10 @@ CREATE TABLE api_keys (
 	expires        TIMESTAMP,
 	revoked        TIMESTAMP,
 	last_used      TIMESTAMP,
-	previous       BLOB,
+	previous       VARCHAR,
 	previous_until TIMESTAMP
 );
-CREATE TABLE settings (name VARCHAR NOT NULL, value BLOB NOT NULL);
+CREATE TABLE settings (name VARCHAR NOT NULL, value VARCHAR NOT NULL); -- value: base64
 
 -- +goose Down
 DROP TABLE settings;
