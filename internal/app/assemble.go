@@ -11,6 +11,7 @@ import (
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 // worker is work beside the requests; it ends when its context does.
@@ -34,7 +35,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 		Versions: engine,
 		Now:      time.Now,
 		Log:      p.Log,
-		Announce: metrics.Stored,
+		Announce: func(_ int64, stored []usage.Record) { metrics.Stored(stored) },
 		Stale:    prices.Recheck,
 	})
 	api, err := httpapi.New(httpapi.Params{

@@ -60,10 +60,10 @@ type appender struct {
 	fail func() error
 }
 
-func (a *appender) Append(ctx context.Context, rs []usage.Record) ([]store.Outcome, error) {
+func (a *appender) Append(ctx context.Context, rs []usage.Record) (store.Receipt, error) {
 	if a.fail != nil {
 		if err := a.fail(); err != nil {
-			return nil, err
+			return store.Receipt{}, err
 		}
 	}
 	return a.Appender.Append(ctx, rs)

@@ -49,15 +49,15 @@ type fakeLedger struct {
 	appended func()
 }
 
-func (l *fakeLedger) Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error) {
+func (l *fakeLedger) Append(ctx context.Context, records []usage.Record) (store.Receipt, error) {
 	if l.err != nil {
-		return nil, l.err
+		return store.Receipt{}, l.err
 	}
-	outcomes, err := l.Ledger.Append(ctx, records)
+	receipt, err := l.Ledger.Append(ctx, records)
 	if l.appended != nil {
 		l.appended()
 	}
-	return outcomes, err
+	return receipt, err
 }
 
 func (l *fakeLedger) all(t *testing.T) []usage.Record {
@@ -97,6 +97,7 @@ type rig struct {
 	versions  *fakeVersions
 	book      *fakeBook
 	announced []usage.Record
+	commits   []int64
 	log       bytes.Buffer
 }
 
@@ -104,10 +105,12 @@ func newRig(change func(*Params)) *rig {
 	r := &rig{ledger: &fakeLedger{}, versions: &fakeVersions{}, book: &fakeBook{}}
 	p := Params{
 		Ledger: r.ledger, Versions: r.versions,
-		Book:     func() Book { return r.book },
-		Now:      func() time.Time { return noon.Add(1234 * time.Nanosecond) },
-		Log:      slog.New(slog.NewTextHandler(io.Writer(&r.log), nil)),
-		Announce: func(rs []usage.Record) { r.announced = append(r.announced, rs...) },
+		Book: func() Book { return r.book },
+		Now:  func() time.Time { return noon.Add(1234 * time.Nanosecond) },
+		Log:  slog.New(slog.NewTextHandler(io.Writer(&r.log), nil)),
+		Announce: func(commit int64, rs []usage.Record) {
+			r.announced, r.commits = append(r.announced, rs...), append(r.commits, commit)
+		},
 	}
 	if change != nil {
 		change(&p)

@@ -19,7 +19,7 @@ import (
 
 // Appender is what the pipeline needs of a store.Ledger.
 type Appender interface {
-	Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error)
+	Append(ctx context.Context, records []usage.Record) (store.Receipt, error)
 }
 
 // VersionKeeper is what the pipeline needs of a store.Prices.
@@ -43,9 +43,10 @@ type Params struct {
 	Versions VersionKeeper
 	Now      func() time.Time
 	Log      *slog.Logger
-	// Announce is told what was newly stored. It is called once per batch and
-	// must not wait for slow readers; its failure fails nothing.
-	Announce func([]usage.Record)
+	// Announce is told what was newly stored, and under which commit number. It is
+	// called once per batch, before the batch is answered, and must not wait for
+	// slow readers; its failure fails nothing. It must not keep the records.
+	Announce func(commit int64, stored []usage.Record)
 	// OldestAllowed is the time before which a project keeps nothing; nil and the
 	// zero time are no bound.
 	OldestAllowed func(project string) time.Time
@@ -97,14 +98,14 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 	if err := p.kept.keep(ctx, p.Versions, j.book, j.records); err != nil {
 		return Result{}, err
 	}
-	outcomes, err := p.Ledger.Append(ctx, j.records)
+	receipt, err := p.Ledger.Append(ctx, j.records)
 	if err != nil {
 		return Result{}, err
 	}
-	if len(outcomes) != len(j.records) {
-		return Result{}, fault.New(fault.Internal, "the ledger gave %d outcomes for %d events", len(outcomes), len(j.records))
+	if len(receipt.Outcomes) != len(j.records) {
+		return Result{}, fault.New(fault.Internal, "the ledger gave %d outcomes for %d events", len(receipt.Outcomes), len(j.records))
 	}
-	for i, outcome := range outcomes {
+	for i, outcome := range receipt.Outcomes {
 		switch outcome {
 		case store.Stored:
 			result.Accepted++
@@ -114,13 +115,13 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 			result.Conflicts = append(result.Conflicts, Conflict{Index: j.indexes[i], ID: j.records[i].ID})
 		}
 	}
-	p.tell(j, outcomes, result.Accepted)
+	p.tell(j, receipt, result.Accepted)
 	return result, nil
 }
 
 // tell announces what was stored. The events are durable: nothing that happens
 // here may become an error.
-func (p *Pipeline) tell(j *judgement, outcomes []store.Outcome, accepted int) {
+func (p *Pipeline) tell(j *judgement, receipt store.Receipt, accepted int) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.Log.Error("Announcing stored events failed", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -132,7 +133,7 @@ func (p *Pipeline) tell(j *judgement, outcomes []store.Outcome, accepted int) {
 	stored := j.records
 	if accepted < len(stored) {
 		stored = make([]usage.Record, 0, accepted)
-		for i, outcome := range outcomes {
+		for i, outcome := range receipt.Outcomes {
 			if outcome == store.Stored {
 				stored = append(stored, j.records[i])
 			}
@@ -145,7 +146,7 @@ func (p *Pipeline) tell(j *judgement, outcomes []store.Outcome, accepted int) {
 		p.Stale()
 	}
 	if p.Announce != nil {
-		p.Announce(stored)
+		p.Announce(receipt.Commit, stored)
 	}
 }
 

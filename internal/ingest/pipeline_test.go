@@ -38,6 +38,9 @@ func TestIngestStoresPricesAndAnnounces(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "c"}, spans); diff != "" {
 		t.Errorf("announced (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]int64{1, 2}, r.commits); diff != "" {
+		t.Errorf("commits announced (-want +got):\n%s", diff)
+	}
 	stored := r.ledger.all(t)
 	if len(stored) != 3 {
 		t.Fatalf("stored %d events, want 3", len(stored))
@@ -370,7 +373,7 @@ func TestIngestFailures(t *testing.T) {
 }
 
 func TestAnnounceCannotFailStoredEvents(t *testing.T) {
-	r := newRig(func(p *Params) { p.Announce = func([]usage.Record) { panic("no subscribers") } })
+	r := newRig(func(p *Params) { p.Announce = func(int64, []usage.Record) { panic("no subscribers") } })
 	got, err := r.Ingest(t.Context(), Batch{Events: []Input{input("a")}})
 	if err != nil || got.Accepted != 1 {
 		t.Errorf("got %+v, %v", got, err)
@@ -446,7 +449,7 @@ func TestIngestConcurrently(t *testing.T) {
 	var mu sync.Mutex
 	announced := 0
 	r := newRig(func(p *Params) {
-		p.Announce = func(rs []usage.Record) { mu.Lock(); announced += len(rs); mu.Unlock() }
+		p.Announce = func(_ int64, rs []usage.Record) { mu.Lock(); announced += len(rs); mu.Unlock() }
 	})
 	var wg sync.WaitGroup
 	for range 8 {

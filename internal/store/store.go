@@ -27,19 +27,28 @@ const (
 	Conflict
 )
 
+// Receipt says what became of the records of one Append.
+type Receipt struct {
+	// Outcomes has one entry per record, in order.
+	Outcomes []Outcome
+	// Commit is the number under which the new records were stored: an answer sees
+	// them, all of them, if and only if its AsOf is not below. 0 when none was new.
+	// Records of several Appends may share a commit.
+	Commit int64
+}
+
 // Ledger is the record of priced calls, the only truth. All methods may be
 // called from many goroutines. Errors that are not the caller's are
 // fault.Unavailable when trying again can help and fault.Internal otherwise.
 type Ledger interface {
-	// Append stores the records that are new, all or nothing, and returns one
-	// outcome per record, in order; it returns without error only when they are
-	// durable. The records keep the rules of usage and carry their identity.
+	// Append stores the records that are new, all or nothing; it returns
+	// without error only when they are durable. The records keep the rules of usage and carry their identity.
 	// Storing an event again, at any age and in any order, also twice in one call,
 	// changes no answer: the one stored first is kept as it is. It blocks while the
 	// engine is behind, until ctx ends; then, or when the engine cannot take more,
 	// the error is fault.Unavailable. After an error nothing or everything was
 	// stored; a retry tells.
-	Append(ctx context.Context, records []usage.Record) ([]Outcome, error)
+	Append(ctx context.Context, records []usage.Record) (Receipt, error)
 
 	// Query answers one aggregate question. Sums are exact and of one moment.
 	Query(ctx context.Context, q analytics.Query) (analytics.Table, error)

@@ -22,9 +22,9 @@ const maxCommit = 5_000
 
 // appendJob is one caller's Append.
 type appendJob struct {
-	records  []usage.Record
-	outcomes []store.Outcome
-	done     chan error
+	records []usage.Record
+	receipt store.Receipt
+	done    chan error
 }
 
 // task is other work that must not run beside a commit.
@@ -34,16 +34,16 @@ type task struct {
 }
 
 // Append implements store.Ledger.
-func (e *Engine) Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error) {
+func (e *Engine) Append(ctx context.Context, records []usage.Record) (store.Receipt, error) {
 	if len(records) == 0 {
-		return nil, nil
+		return store.Receipt{}, nil
 	}
 	j := &appendJob{records: records, done: make(chan error, 1)}
 	wait := time.NewTimer(e.opts.QueueWait)
 	defer wait.Stop()
 	select {
 	case <-e.stop:
-		return nil, errStopping
+		return store.Receipt{}, errStopping
 	default:
 	}
 	e.queued.Add(int64(len(records)))
@@ -51,23 +51,23 @@ func (e *Engine) Append(ctx context.Context, records []usage.Record) ([]store.Ou
 	select {
 	case e.appends <- j:
 	case <-wait.C:
-		return nil, &fault.Error{Code: fault.Unavailable, Message: "the ledger is behind; nothing was stored", RetryAfter: time.Second}
+		return store.Receipt{}, &fault.Error{Code: fault.Unavailable, Message: "the ledger is behind; nothing was stored", RetryAfter: time.Second}
 	case <-e.stop:
-		return nil, errStopping
+		return store.Receipt{}, errStopping
 	case <-ctx.Done():
-		return nil, &fault.Error{Code: fault.Unavailable, Message: "the request ended before the events were stored", RetryAfter: time.Second, Err: ctx.Err()}
+		return store.Receipt{}, &fault.Error{Code: fault.Unavailable, Message: "the request ended before the events were stored", RetryAfter: time.Second, Err: ctx.Err()}
 	}
 	// From here the writer answers, also when ctx ends: what it commits must be
 	// acknowledged as what it is.
 	select {
 	case err := <-j.done:
-		return j.outcomes, err
+		return j.receipt, err
 	case <-e.stopped:
 		select {
 		case err := <-j.done:
-			return j.outcomes, err
+			return j.receipt, err
 		default:
-			return nil, errStopping
+			return store.Receipt{}, errStopping
 		}
 	}
 }
@@ -237,15 +237,18 @@ func (w *writer) store(ctx context.Context, jobs []*appendJob) error {
 		}
 		w.known.stored(new)
 	}
+	n := w.e.last.Load()
 	i := 0
 	for _, j := range jobs {
-		j.outcomes = make([]store.Outcome, len(j.records))
+		j.receipt.Outcomes = make([]store.Outcome, len(j.records))
 		for k := range j.records {
 			switch verdicts[i] {
+			case fresh:
+				j.receipt.Commit = n
 			case duplicate:
-				j.outcomes[k] = store.Duplicate
+				j.receipt.Outcomes[k] = store.Duplicate
 			case conflict:
-				j.outcomes[k] = store.Conflict
+				j.receipt.Outcomes[k] = store.Conflict
 			}
 			i++
 		}

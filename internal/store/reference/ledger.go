@@ -26,32 +26,31 @@ type Ledger struct {
 var _ store.Ledger = (*Ledger)(nil)
 
 // Append stores what is new as one commit.
-func (l *Ledger) Append(ctx context.Context, records []usage.Record) ([]store.Outcome, error) {
+func (l *Ledger) Append(ctx context.Context, records []usage.Record) (store.Receipt, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, &fault.Error{Code: fault.Unavailable, Message: "The ledger did not answer in time", Err: err}
+		return store.Receipt{}, &fault.Error{Code: fault.Unavailable, Message: "The ledger did not answer in time", Err: err}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	outcomes := make([]store.Outcome, len(records))
-	stored := false
+	receipt := store.Receipt{Outcomes: make([]store.Outcome, len(records))}
 	for i := range records {
 		r := records[i]
 		at := slices.IndexFunc(l.records, func(known usage.Record) bool { return known.ID == r.ID })
 		switch {
 		case at < 0:
-			if !stored {
+			if receipt.Commit == 0 {
 				l.commit++
-				stored = true
+				receipt.Commit = l.commit
 			}
 			l.records = append(l.records, r)
 			l.commits = append(l.commits, l.commit)
 		case r.EventID != "" && l.records[at].Content() != r.Content():
-			outcomes[i] = store.Conflict
+			receipt.Outcomes[i] = store.Conflict
 		default:
-			outcomes[i] = store.Duplicate
+			receipt.Outcomes[i] = store.Duplicate
 		}
 	}
-	return outcomes, nil
+	return receipt, nil
 }
 
 // visible copies the records of the commits up to asOf.

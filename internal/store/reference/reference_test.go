@@ -159,9 +159,9 @@ func TestLedgerRemembersMoments(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := ask(0)
-	outcomes, err := l.Append(ctx, rs)
-	if err != nil || outcomes[0] != store.Duplicate || outcomes[2] != store.Stored {
-		t.Fatalf("outcomes %v, error %v", outcomes, err)
+	receipt, err := l.Append(ctx, rs)
+	if err != nil || receipt.Outcomes[0] != store.Duplicate || receipt.Outcomes[2] != store.Stored {
+		t.Fatalf("%+v, error %v", receipt, err)
 	}
 	if got := ask(first.AsOf); got.Calls != 2 || got.AsOf != first.AsOf {
 		t.Errorf("as of the first commit: %+v", got)

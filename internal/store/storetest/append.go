@@ -19,14 +19,23 @@ import (
 
 func appendAll(t *testing.T, e store.Ledger, recs []usage.Record) []store.Outcome {
 	t.Helper()
-	out, err := e.Append(t.Context(), recs)
+	return appendNumbered(t, e, recs).Outcomes
+}
+
+// appendNumbered appends and holds the receipt to what it promises.
+func appendNumbered(t *testing.T, e store.Ledger, recs []usage.Record) store.Receipt {
+	t.Helper()
+	r, err := e.Append(t.Context(), recs)
 	if err != nil {
 		t.Fatalf("Append of %d: %v", len(recs), err)
 	}
-	if len(out) != len(recs) {
-		t.Fatalf("Append of %d gave %d outcomes", len(recs), len(out))
+	if len(r.Outcomes) != len(recs) {
+		t.Fatalf("Append of %d gave %d outcomes", len(recs), len(r.Outcomes))
 	}
-	return out
+	if n := count(r.Outcomes, store.Stored); (r.Commit > 0) != (n > 0) {
+		t.Fatalf("Append of %d new ones of %d has the commit %d", n, len(recs), r.Commit)
+	}
+	return r
 }
 
 func count(out []store.Outcome, want store.Outcome) int {
@@ -57,8 +66,8 @@ func wantAll(t *testing.T, e store.Ledger, recs []usage.Record, want store.Outco
 
 func testAppend(t *testing.T, open Opener) {
 	e := fresh(t, open)
-	if out, err := e.Append(ctx(t), nil); err != nil || len(out) != 0 {
-		t.Fatalf("Append of nothing: %v, %v", out, err)
+	if got, err := e.Append(ctx(t), nil); err != nil || len(got.Outcomes) != 0 || got.Commit != 0 {
+		t.Fatalf("Append of nothing: %v, %v", got, err)
 	}
 	recs := calls(6200)
 	wantAll(t, e, recs[:1200], store.Stored)
@@ -180,13 +189,13 @@ func testConcurrent(t *testing.T, open Opener) {
 			r := rand.New(rand.NewPCG(uint64(c), 9))
 			for range 10 {
 				from := r.IntN(len(recs) - 200)
-				out, err := e.Append(t.Context(), recs[from:from+200])
+				receipt, err := e.Append(t.Context(), recs[from:from+200])
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				stored += count(out, store.Stored)
+				stored += count(receipt.Outcomes, store.Stored)
 				mu.Unlock()
 			}
 		})

@@ -131,15 +131,15 @@ func testCloseWhileAppending(t *testing.T, open Opener) {
 	for c := range clients {
 		wg.Go(func() {
 			for i := 0; ; i++ {
-				out, err := e.Append(t.Context(), batchOf(c, i))
+				receipt, err := e.Append(t.Context(), batchOf(c, i))
 				if err != nil {
 					if fault.CodeOf(err) != fault.Unavailable {
 						t.Errorf("Append beside Close: %v, want unavailable", err)
 					}
 					return
 				}
-				if count(out, store.Stored) != size {
-					t.Errorf("outcomes %v", out)
+				if count(receipt.Outcomes, store.Stored) != size {
+					t.Errorf("outcomes %v", receipt.Outcomes)
 					return
 				}
 				acknowledged[c] = i + 1

@@ -97,6 +97,51 @@ func testAsOf(t *testing.T, open Opener) {
 	}
 }
 
+// A receipt's commit is the moment from which an answer sees what was new.
+func testReceipt(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	recs := calls(400)
+	appendAll(t, e, recs[:50])
+	for i := 50; i < 90; i += 10 {
+		// Late ones amid what is stored already, and a few known ones.
+		got := appendNumbered(t, e, slices.Concat(recs[i-5:i+5], recs[400-i:410-i], recs[i+5:i+10]))
+		calls := func(asOf int64) int64 {
+			return ask(t, e, analytics.Query{Filter: analytics.Filter{AsOf: asOf}}).Calls
+		}
+		if before, now, all := calls(got.Commit-1), calls(got.Commit), calls(0); now-before != 20 || now != all {
+			t.Fatalf("commit %d: %d calls before, %d with it, %d in all; want 20 more", got.Commit, before, now, all)
+		}
+		if again := appendNumbered(t, e, recs[:i]); again.Commit != 0 {
+			t.Fatalf("commit %d of what was known", again.Commit)
+		}
+	}
+
+	// Many at once: each sees its own from its commit on, whoever shares it.
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			user := fmt.Sprint("user", c)
+			for i := range 12 {
+				mine := call(1000*c+i, func(r *usage.Record) { r.UserID, r.SpanID = user, fmt.Sprint(user, "-", i) })
+				got, err := e.Append(t.Context(), []usage.Record{mine})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				q := analytics.Query{Filter: analytics.Filter{AsOf: got.Commit, Any: map[analytics.Dimension][]string{analytics.User: {user}}}}
+				now, err := e.Query(t.Context(), q)
+				q.AsOf--
+				before, err2 := e.Query(t.Context(), q)
+				if err != nil || err2 != nil || now.Calls != int64(i+1) || before.Calls != int64(i) {
+					t.Errorf("commit %d of call %d: %d before, %d with it (%v, %v)", got.Commit, i+1, before.Calls, now.Calls, err, err2)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Rows stored before the first page come exactly once while others arrive.
 func testEventsWhileAppending(t *testing.T, open Opener) {
 	e := fresh(t, open)

@@ -50,6 +50,7 @@ func Run(t *testing.T, open Opener) {
 		{"Differential", testDifferential},
 
 		{"AsOf", testAsOf},
+		{"Receipt", testReceipt},
 		{"EventsWhileAppending", testEventsWhileAppending},
 		{"EventsOfOneMoment", testEventsOfOneMoment},
 		{"OneMoment", testOneMoment},

@@ -64,8 +64,8 @@ func testTinyAppends(t *testing.T, open Opener) {
 	for c := range 8 {
 		wg.Go(func() {
 			for i := 100 + c; i < len(recs); i += 8 {
-				if out, err := e.Append(t.Context(), recs[i:i+1]); err != nil || out[0] != store.Stored {
-					t.Errorf("append %d: %v, %v", i, out, err)
+				if got, err := e.Append(t.Context(), recs[i:i+1]); err != nil || got.Outcomes[0] != store.Stored {
+					t.Errorf("append %d: %v, %v", i, got, err)
 					return
 				}
 			}
