@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/client"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 type pricesCmd struct {
@@ -203,10 +204,11 @@ func parseInstant(flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339Nano} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
-		}
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	if t, ok := usage.ParseInstant(text); ok {
+		return t, nil
 	}
 	return time.Time{}, usagef("%s %q must be a date (2026-11-01) or an instant (2026-11-01T09:00:00Z)", flag, text)
 }

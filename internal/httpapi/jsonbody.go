@@ -126,7 +126,7 @@ func (f *fields) instant(name string) time.Time {
 		}
 		return time.Time{}
 	}
-	t, ok := parseInstant(s)
+	t, ok := usage.ParseInstant(s)
 	switch {
 	case !ok:
 		f.bad(name, "must be an RFC 3339 instant such as 2026-01-31T15:04:05Z")

@@ -113,7 +113,7 @@ func (q *query) bound(name, synonym string, loc *time.Location, date func(civilD
 		q.bad(name, yearsRule)
 		return time.Time{}
 	}
-	t, ok := parseInstant(s)
+	t, ok := usage.ParseInstant(s)
 	if !ok {
 		q.bad(name, "must be a date (2026-01-31) or an RFC 3339 instant (2026-01-31T15:04:05Z; a + in it is sent as %2B)")
 		return time.Time{}
@@ -133,18 +133,6 @@ const (
 )
 
 func inYears(t time.Time) bool { return t.Year() >= minYear && t.Year() <= maxYear }
-
-// instantForm is what RFC 3339 says, which time.Parse is laxer than: it takes a
-// comma for the point and an offset of 24 hours.
-var instantForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
-
-func parseInstant(s string) (time.Time, bool) {
-	if !instantForm.MatchString(s) {
-		return time.Time{}, false
-	}
-	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
-	return t.UTC(), err == nil
-}
 
 // ceilMicro is the first whole microsecond at or after t: events have whole
 // ones, so a half-open bound rounded up selects the same events.

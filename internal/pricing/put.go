@@ -115,8 +115,9 @@ func (p problems) instant(field, s string, days int) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	t, ok := usage.ParseInstant(s)
+	if !ok {
+		var err error
 		if t, err = time.Parse(time.DateOnly, s); err != nil {
 			p.add(field, "must be an RFC 3339 instant or a date YYYY-MM-DD")
 			return time.Time{}

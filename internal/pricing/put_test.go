@@ -88,10 +88,12 @@ func TestParsePutReportsEverything(t *testing.T) {
 	}
 
 	for name, r := range map[string]PutRequest{
-		"no prices":      {Provider: "x", Model: "m"},
-		"ends at start":  {Provider: "x", Model: "m", EffectiveFrom: "2026-01-01", EffectiveTo: "2026-01-01T00:00:00Z", Prices: map[string]json.Number{}},
-		"within a µs":    {Provider: "x", Model: "m", EffectiveFrom: "2026-01-01T00:00:00.0000001Z", EffectiveTo: "2026-01-01T00:00:00.0000009Z", Prices: map[string]json.Number{}},
-		"day not in cal": {Provider: "x", Model: "m", EffectiveFrom: "2026-02-30", Prices: map[string]json.Number{}},
+		"no prices":       {Provider: "x", Model: "m"},
+		"ends at start":   {Provider: "x", Model: "m", EffectiveFrom: "2026-01-01", EffectiveTo: "2026-01-01T00:00:00Z", Prices: map[string]json.Number{}},
+		"within a µs":     {Provider: "x", Model: "m", EffectiveFrom: "2026-01-01T00:00:00.0000001Z", EffectiveTo: "2026-01-01T00:00:00.0000009Z", Prices: map[string]json.Number{}},
+		"offset of a day": {Provider: "x", Model: "m", EffectiveFrom: "2026-02-03T00:00:00+24:00", Prices: map[string]json.Number{}},
+		"comma":           {Provider: "x", Model: "m", EffectiveTo: "2026-02-03T00:00:00,5Z", Prices: map[string]json.Number{}},
+		"day not in cal":  {Provider: "x", Model: "m", EffectiveFrom: "2026-02-30", Prices: map[string]json.Number{}},
 	} {
 		if _, err := ParsePut(r); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%s: %v", name, err)

@@ -128,13 +128,19 @@ func (at timing) parse(cell []byte) (time.Time, error) {
 		}
 		return time.Unix(0, n.Value), nil
 	}
-	var t time.Time
-	if err := t.UnmarshalText(cell); err == nil {
+	if t, ok := usage.ParseInstant(cell); ok {
 		return t, nil
 	}
+	wrong := errors.New("must be a time such as 2026-01-31T12:00:00Z or 2026-01-31 12:00:00, not " + quote(cell))
 	s := string(cell)
+	if strings.Contains(s, ",") {
+		return time.Time{}, wrong // the time package takes it for a point
+	}
 	for _, layout := range layouts {
 		if t, err := time.Parse(layout, s); err == nil {
+			if _, offset := t.Zone(); offset <= -86400 || offset >= 86400 {
+				return time.Time{}, wrong
+			}
 			return t, nil
 		}
 	}
@@ -149,7 +155,7 @@ func (at timing) parse(cell []byte) (time.Time, error) {
 			return at.local(wall)
 		}
 	}
-	return time.Time{}, errors.New("must be a time such as 2026-01-31T12:00:00Z or 2026-01-31 12:00:00, not " + quote(cell))
+	return time.Time{}, wrong
 }
 
 // local reads a wall clock in the location. Of an hour that comes twice the

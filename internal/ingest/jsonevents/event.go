@@ -222,10 +222,8 @@ var unknownCount = func() string {
 func (d *decoder) timestamp(in *ingest.Input, value []byte) {
 	in.Event.TimestampDefaulted = false
 	if value[0] == '"' {
-		var t time.Time
-		// UnmarshalText is strict RFC 3339, where time.Parse takes more.
-		if err := t.UnmarshalText(d.unquoted(value)); err == nil {
-			in.Event.Timestamp = t.UTC().Truncate(time.Microsecond)
+		if t, ok := usage.ParseInstant(d.unquoted(value)); ok {
+			in.Event.Timestamp = t.Truncate(time.Microsecond)
 			return
 		}
 	}
