@@ -70,11 +70,12 @@ func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Res
 		format = jsonevents.NDJSON
 	}
 	start := time.Now()
-	events, err := jsonevents.Decode(body.bytes, format)
+	batch, err := jsonevents.Decode(body.bytes, format)
 	if err != nil {
 		return none, err
 	}
-	result, err := s.ingest.Ingest(ctx, ingest.Batch{Events: events, Partial: partial})
+	batch.Partial = partial
+	result, err := s.ingest.Ingest(ctx, batch)
 	if err == nil {
 		s.metrics.storing.Observe(time.Since(start).Seconds())
 	}

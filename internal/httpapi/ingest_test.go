@@ -473,3 +473,9 @@ func TestIngestConcurrently(t *testing.T) {
 		t.Errorf("%d stored, want %d", n, 16*8*2)
 	}
 }
+
+func TestUnknownFieldsAreNamed(t *testing.T) {
+	f := setup(t)
+	body := strings.Replace(batch(event(1, `{"cachedToken":5}`)), "{", `{"partial":true,`, 1)
+	f.post("/api/v1/events", body).want(202).says(`"accepted":1`, `"warnings":["partial: unknown field, ignored","events[0].cachedToken: unknown field, ignored"]`)
+}

@@ -26,10 +26,13 @@ type Input struct {
 	Problems []usage.Problem
 	// MoreProblems counts what Problems no longer holds.
 	MoreProblems int
-	// Unknown names fields that mean nothing to us. They are ignored, but said,
-	// because a misspelt count would silently change a bill.
-	Unknown []string
+	// Unknown are fields of the event that mean nothing to us.
+	Unknown Unknown
 }
+
+// Unknown names fields that mean nothing to us. They are ignored, but said,
+// because a misspelt count would silently change a bill.
+type Unknown []string
 
 // AddProblem notes a broken rule; beyond MaxProblems it only counts, so that a
 // hostile event cannot fill the memory.
@@ -41,17 +44,19 @@ func (in *Input) AddProblem(field, rule string) {
 	in.Problems = append(in.Problems, usage.Problem{Field: field, Rule: rule})
 }
 
-// AddUnknown notes a field that is ignored; what no answer would list is not
-// kept, but for one more, which tells that there are more.
-func (in *Input) AddUnknown(field []byte) {
-	if len(in.Unknown) <= maxWarnings {
-		in.Unknown = append(in.Unknown, usage.Shorten(string(field)))
+// Add notes a field that is ignored; what no answer would list is not kept, but
+// for one more, which tells that there are more.
+func (u *Unknown) Add(field []byte) {
+	if len(*u) <= maxWarnings {
+		*u = append(*u, usage.Shorten(string(field)))
 	}
 }
 
 // Batch is what arrives in one request.
 type Batch struct {
 	Events []Input
+	// Unknown are fields beside the events.
+	Unknown Unknown
 	// Partial stores the valid events of a batch that also holds invalid ones.
 	Partial bool
 	// DefaultProject owns the events that name none; "" is "default".

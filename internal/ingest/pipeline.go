@@ -91,7 +91,7 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 		return Result{}, j.failure
 	}
 
-	result := Result{Rejected: j.rejections(), Warnings: warnings(b.Events)}
+	result := Result{Rejected: j.rejections(), Warnings: warnings(&b)}
 	if len(j.records) == 0 {
 		return result, nil
 	}

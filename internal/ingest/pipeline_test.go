@@ -387,9 +387,9 @@ func TestWarnings(t *testing.T) {
 	r := newRig(nil)
 	for unknown, want := range map[int]int{0: 1, 19: 20, 20: 21, 40: 21} {
 		typo := input(fmt.Sprint(unknown))
-		typo.AddUnknown([]byte("cachedToken"))
+		typo.Unknown.Add([]byte("cachedToken"))
 		for range unknown {
-			typo.AddUnknown([]byte("x\n"))
+			typo.Unknown.Add([]byte("x\n"))
 		}
 		got, err := r.Ingest(t.Context(), Batch{Events: []Input{input("b"), typo}})
 		if err != nil {
@@ -401,6 +401,26 @@ func TestWarnings(t *testing.T) {
 		}
 		if last := got.Warnings[len(got.Warnings)-1]; (last == "more unknown fields are not listed") != (want == 21) {
 			t.Errorf("%d unknown fields: the last warning says %q", unknown+1, last)
+		}
+	}
+}
+
+// What stands beside the events is named first.
+func TestWarningsBesideTheEvents(t *testing.T) {
+	r := newRig(nil)
+	typo := input("a")
+	typo.Unknown.Add([]byte("cachedToken"))
+	for unknown, last := range map[int]string{1: "events[0].cachedToken: unknown field, ignored", 20: "more unknown fields are not listed", 40: "more unknown fields are not listed"} {
+		b := Batch{Events: []Input{typo}}
+		for range unknown {
+			b.Unknown.Add([]byte("project"))
+		}
+		got, err := r.Ingest(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(got.Warnings); n != min(unknown, 20)+1 || got.Warnings[0] != "project: unknown field, ignored" || got.Warnings[n-1] != last {
+			t.Errorf("%d unknown members: %q", unknown, got.Warnings)
 		}
 	}
 }

@@ -117,14 +117,26 @@ func (j *judgement) rejections() []Rejected {
 }
 
 // warnings names the fields that were ignored.
-func warnings(events []Input) []string {
+func warnings(b *Batch) []string {
 	var out []string
-	for i := range events {
-		for _, field := range events[i].Unknown {
-			if len(out) == maxWarnings {
-				return append(out, "more unknown fields are not listed")
+	add := func(field string) bool {
+		if len(out) == maxWarnings {
+			out = append(out, "more unknown fields are not listed")
+			return false
+		}
+		out = append(out, field+": unknown field, ignored")
+		return true
+	}
+	for _, field := range b.Unknown {
+		if !add(field) {
+			return out
+		}
+	}
+	for i := range b.Events {
+		for _, field := range b.Events[i].Unknown {
+			if !add(eventField(i, field)) {
+				return out
 			}
-			out = append(out, eventField(i, field)+": unknown field, ignored")
 		}
 	}
 	return out

@@ -146,7 +146,8 @@ func FuzzReader(f *testing.F) {
 				if err != nil {
 					continue
 				}
-				inputs, err := jsonevents.Decode(e.JSON, jsonevents.NDJSON)
+				batch, err := jsonevents.Decode(e.JSON, jsonevents.NDJSON)
+				inputs := batch.Events
 				if err != nil || len(inputs) != 1 {
 					t.Fatalf("%s: %v", e.JSON, err)
 				}

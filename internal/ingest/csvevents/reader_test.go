@@ -78,7 +78,8 @@ func TestTraceGolden(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// The server takes every one of them.
-	inputs, err := jsonevents.Decode(got.Bytes(), jsonevents.NDJSON)
+	batch, err := jsonevents.Decode(got.Bytes(), jsonevents.NDJSON)
+	inputs := batch.Events
 	if err != nil || len(inputs) != 19 {
 		t.Fatalf("decoded %d events, %v", len(inputs), err)
 	}
@@ -180,7 +181,8 @@ func TestEveryField(t *testing.T) {
 		if diff := cmp.Diff(want, string(e.JSON)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		inputs, err := jsonevents.Decode(e.JSON, jsonevents.NDJSON)
+		batch, err := jsonevents.Decode(e.JSON, jsonevents.NDJSON)
+		inputs := batch.Events
 		if err != nil || len(inputs[0].Problems)+len(inputs[0].Unknown) > 0 {
 			t.Errorf("the server sees %+v, %v", inputs, err)
 		}

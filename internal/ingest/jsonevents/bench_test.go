@@ -30,7 +30,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		inputs, err := Decode(body, JSON)
+		inputs, err := decode(body, JSON)
 		if err != nil || len(inputs) != 100 || len(inputs[0].Problems) > 0 {
 			b.Fatal(err, inputs)
 		}
@@ -47,10 +47,23 @@ func BenchmarkDecodeLines(b *testing.B) {
 	b.SetBytes(int64(lines.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		inputs, err := Decode(lines.Bytes(), NDJSON)
+		inputs, err := decode(lines.Bytes(), NDJSON)
 		if err != nil || len(inputs) != 100 {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "events/s")
+}
+
+// Whatever a body holds, its time must grow with its size alone: no name may be
+// an order of magnitude slower than the others.
+func BenchmarkDecodeHostile(b *testing.B) {
+	for name, body := range hostileBodies() {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				_, _ = Decode([]byte(body), JSON)
+			}
+		})
+	}
 }

@@ -19,35 +19,40 @@ type Format int
 
 // The formats.
 const (
-	// JSON is {"events":[…]}; other members of that object are ignored.
+	// JSON is {"events":[…]}; other members of that object are ignored, but named.
 	JSON Format = iota
 	// NDJSON is one event a line; blank lines are skipped.
 	NDJSON
 )
 
-// Decode reads at most ingest.MaxBatch events; more are an error. Problems of an
-// event are in its Input; so is a line of NDJSON that is not JSON. A JSON body
-// that is malformed yields one error that says where. The inputs do not refer to
-// body, whose bytes must be whole: size limits are the caller's.
-func Decode(body []byte, f Format) ([]ingest.Input, error) {
+// Decode reads the Events and Unknown of a batch. It reads at most
+// ingest.MaxBatch events; more are an error. Problems of an event are in its
+// Input; so is a line of NDJSON that is not JSON. A JSON body that is malformed
+// yields one error that says where. The batch does not refer to body, whose bytes
+// must be whole: size limits are the caller's.
+func Decode(body []byte, f Format) (ingest.Batch, error) {
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	d := decoder{inputs: make([]ingest.Input, 0, min(ingest.MaxBatch, len(body)/250+1))}
 	if f == NDJSON {
-		return d.lines(body)
+		if err := d.lines(body); err != nil {
+			return ingest.Batch{}, err
+		}
+		return ingest.Batch{Events: d.inputs}, nil
 	}
 	if err := d.document(body); err != nil {
 		var known *fault.Error
 		if errors.As(err, &known) {
-			return nil, known
+			return ingest.Batch{}, known
 		}
-		return nil, malformed(body, err)
+		return ingest.Batch{}, malformed(body, err)
 	}
-	return d.inputs, nil
+	return ingest.Batch{Events: d.inputs, Unknown: d.unknown}, nil
 }
 
 type decoder struct {
 	json    *jsontext.Decoder
 	inputs  []ingest.Input
+	unknown ingest.Unknown
 	strings interned
 	scratch []byte
 }
@@ -71,7 +76,10 @@ func (d *decoder) document(body []byte) error {
 		if err != nil {
 			return err
 		}
-		if string(d.unquoted(name)) != "events" {
+		if name := d.unquoted(name); string(name) != "events" {
+			if d.json.PeekKind() != 'n' {
+				d.unknown.Add(name)
+			}
 			if err := d.json.SkipValue(); err != nil {
 				return err
 			}
@@ -116,7 +124,7 @@ func (d *decoder) events() error {
 	return err
 }
 
-func (d *decoder) lines(body []byte) ([]ingest.Input, error) {
+func (d *decoder) lines(body []byte) error {
 	d.json = jsontext.NewDecoder(bytes.NewBuffer(nil))
 	for number := 1; len(body) > 0; number++ {
 		var line []byte
@@ -126,7 +134,7 @@ func (d *decoder) lines(body []byte) ([]ingest.Input, error) {
 			continue
 		}
 		if len(d.inputs) == ingest.MaxBatch {
-			return nil, ingest.BatchSizeError()
+			return ingest.BatchSizeError()
 		}
 		d.json.Reset(bytes.NewBuffer(line))
 		in := ingest.NewInput()
@@ -144,5 +152,5 @@ func (d *decoder) lines(body []byte) ([]ingest.Input, error) {
 		}
 		d.inputs = append(d.inputs, in)
 	}
-	return d.inputs, nil
+	return nil
 }

@@ -141,7 +141,7 @@ func (d *decoder) field(in *ingest.Input, seen *sent, name, value []byte) {
 	case "eventId":
 		e.EventID = d.text(in, "eventId", value)
 	default:
-		in.AddUnknown(name)
+		in.Unknown.Add(name)
 	}
 }
 
