@@ -46,11 +46,14 @@ func (r *Row) Merge(o *Row) error {
 	}
 	mine, theirs := r.counters(), o.counters()
 	for i, sum := range mine {
-		n := *theirs[i]
-		if n > 0 && *sum > math.MaxInt64-n || n < 0 && *sum < math.MinInt64-n {
+		if !addTo(sum, *theirs[i]) {
 			return errCounts()
 		}
-		*sum += n
+	}
+	for c := range r.ClassTokens {
+		if !addTo(&r.ClassTokens[c], o.ClassTokens[c]) {
+			return errCounts()
+		}
 	}
 	if r.First.IsZero() || !o.First.IsZero() && o.First.Before(r.First) {
 		r.First = o.First
@@ -59,6 +62,15 @@ func (r *Row) Merge(o *Row) error {
 		r.Last = o.Last
 	}
 	return r.Fits()
+}
+
+// addTo says whether the sum fits; else it is not made.
+func addTo(sum *int64, n int64) bool {
+	if n > 0 && *sum > math.MaxInt64-n || n < 0 && *sum < math.MinInt64-n {
+		return false
+	}
+	*sum += n
+	return true
 }
 
 func errCounts() error {
@@ -72,6 +84,7 @@ func (r *Row) Subtract(o *Row) {
 	r.Saving = r.Saving.Sub(o.Saving)
 	for c := range r.Classes {
 		r.Classes[c] = r.Classes[c].Sub(o.Classes[c])
+		r.ClassTokens[c] -= o.ClassTokens[c]
 	}
 	mine, theirs := r.counters(), o.counters()
 	for i := range mine {

@@ -28,6 +28,7 @@ func drawRow(t *rapid.T) Row {
 		Saving:        money.TotalOf(money.USD(rapid.Int64().Draw(t, "saving"))),
 	}
 	r.Classes[usage.ClassOutput] = money.TotalOf(money.USD(amount.Draw(t, "class")))
+	r.ClassTokens[usage.ClassOutput] = count.Draw(t, "class tokens")
 	return r
 }
 
@@ -115,6 +116,10 @@ func TestMergeRefusesOverflow(t *testing.T) {
 		}
 	}
 	var both Row
+	full := Row{ClassTokens: [usage.NumClasses]int64{usage.ClassMedia: math.MaxInt64}}
+	if err := full.Merge(&full); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("tokens of a class beyond 63 bits: %v", err)
+	}
 	if err := both.Merge(&Row{Input: math.MaxInt64, Output: 1}); fault.CodeOf(err) != fault.Invalid {
 		t.Errorf("input and output together: %v, want Invalid", err)
 	}

@@ -29,6 +29,10 @@ const (
 	Operation   Dimension = "operation"
 )
 
+// Tier is the service tier as it was sent. It is asked for within the program
+// only: outside, calls are told apart by what they are for and what answered.
+const Tier Dimension = "serviceTier"
+
 // Dimensions lists the closed ones.
 var Dimensions = []Dimension{Feature, Model, Provider, User, Department, Project, Environment, Session, Operation}
 
@@ -95,15 +99,20 @@ type Measures uint16
 
 // The measures.
 const (
-	MeasureTokens  Measures = 1 << iota // Input, Output, Cached
-	MeasureErrors                       // Errors
-	MeasureLatency                      // LatencyMicros
-	MeasureP95                          // P95Micros
-	MeasureSaving                       // Saving
-	MeasureSource                       // Unpriced, Fallback
-	MeasureSeen                         // First, Last
-	MeasureClasses                      // Classes
+	MeasureTokens      Measures = 1 << iota // Input, Output, Cached
+	MeasureErrors                           // Errors
+	MeasureLatency                          // LatencyMicros
+	MeasureP95                              // P95Micros
+	MeasureSaving                           // Saving
+	MeasureSource                           // Unpriced, Fallback
+	MeasureSeen                             // First, Last
+	MeasureClasses                          // Classes
+	MeasureClassTokens                      // ClassTokens
+	measuresEnd
 )
+
+// EveryMeasure is all of them.
+const EveryMeasure = measuresEnd - 1
 
 // Query is one aggregate question.
 type Query struct {
@@ -132,6 +141,9 @@ type Row struct {
 
 	Cost    money.Total
 	Classes [usage.NumClasses]money.Total
+	// ClassTokens are the tokens that each class of cost counts, disjoint; media
+	// are those of both directions, units and unsplit costs have none.
+	ClassTokens [usage.NumClasses]int64
 	// Saving is what caching saved; negative when it cost more.
 	Saving money.Total
 	// Input and Output are totals as on the wire: Cached is part of Input.
