@@ -44,6 +44,7 @@ var cellDimensions = map[analytics.Dimension]string{
 	analytics.Department:  "department",
 	analytics.Environment: "environment",
 	analytics.Operation:   "operation",
+	analytics.Tier:        "service_tier",
 }
 
 // eventDimensions are those whose texts, often as many as events, stand in the
@@ -200,6 +201,21 @@ var classColumns = [usage.NumClasses]string{
 	"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
 }
 
+// classTokens are the tokens of each class that has some: from the columns of
+// events, and the column of hours that keeps their sum.
+var classTokens = []struct {
+	class     usage.Class
+	sql, kept string
+}{
+	{usage.ClassInput, "t_input", "t_input"},
+	{usage.ClassCacheRead, "t_cache_read", "cached"},
+	{usage.ClassCacheWrite, "t_cache_write", "t_cache_write"},
+	{usage.ClassCacheWrite1h, "t_cache_write_1h", "t_cache_write_1h"},
+	{usage.ClassOutput, "t_output", "t_output"},
+	{usage.ClassReasoning, "t_reasoning", "t_reasoning"},
+	{usage.ClassMedia, "t_media_in + t_media_out", "t_media"},
+}
+
 // measure is one column of an answer: how it is computed, and where it goes.
 type measure struct {
 	sql string
@@ -254,6 +270,11 @@ func measures(m analytics.Measures) []measure {
 	if m&analytics.MeasureClasses != 0 {
 		for i, col := range classColumns {
 			dollars(col, func(r *analytics.Row) *money.Total { return &r.Classes[i] })
+		}
+	}
+	if m&analytics.MeasureClassTokens != 0 {
+		for _, t := range classTokens {
+			number("sum("+t.sql+")", t.kept, func(r *analytics.Row) *int64 { return &r.ClassTokens[t.class] })
 		}
 	}
 	return out

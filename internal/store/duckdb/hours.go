@@ -97,16 +97,15 @@ func (w *writer) sumUp(ctx context.Context) (more bool, err error) {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return false, err
 	}
-	cols := []string{
-		fmt.Sprintf("epoch_us(ts) // %d AS hour", microsPerHour), "cell", "count(*)", "count_if(is_error)",
-		unpricedCalls, "count_if(is_fallback)", "sum(" + inputTokens + ")", "sum(" + outputTokens + ")", "sum(t_cache_read)",
-		"sum(latency)", "min(ts)", "max(ts)",
+	// Whatever a question may ask of sums, under the names by which it does.
+	names, values := []string{"hour", "cell"}, []string{fmt.Sprintf("epoch_us(ts) // %d AS hour", microsPerHour), "cell"}
+	for _, m := range measures(analytics.EveryMeasure) {
+		if m.kept != "" && !slices.Contains(names, m.kept) {
+			names, values = append(names, m.kept), append(values, m.sql)
+		}
 	}
-	for _, c := range classColumns {
-		cols = append(cols, "sum("+c+")")
-	}
-	cols = append(cols, "sum(cost)", "sum(saving)")
-	if err := w.exec(ctx, `INSERT INTO hours SELECT `+strings.Join(cols, ", ")+window+`AND NOT is_aggregate GROUP BY hour, cell`, from, to); err != nil {
+	insert := `INSERT INTO hours (` + strings.Join(names, ", ") + `) SELECT ` + strings.Join(values, ", ")
+	if err := w.exec(ctx, insert+window+`AND NOT is_aggregate GROUP BY hour, cell`, from, to); err != nil {
 		if isOutOfRange(err) {
 			// More than 9 million USD in an hour's cell: its sums are read from the
 			// events, which are summed in 128 bits.

@@ -21,7 +21,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectCustom, db, dir, goose.WithStore(versions{}))
+	p, err := goose.NewProvider(goose.DialectCustom, db, dir, goose.WithStore(versions{}), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -48,6 +48,8 @@ func Value(r *usage.Record, d analytics.Dimension, bySent bool) string {
 		return r.SessionID
 	case analytics.Operation:
 		return r.Operation
+	case analytics.Tier:
+		return r.ServiceTier
 	}
 	panic("reference: unknown dimension " + string(d))
 }
@@ -145,7 +147,7 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 
 func aggregate(g *group, m analytics.Measures) analytics.Row {
 	var cost, saving, input, output, cached, latency big.Int
-	var classes [usage.NumClasses]big.Int
+	var classes, tokens [usage.NumClasses]big.Int
 	row := analytics.Row{Names: g.names, Bucket: g.bucket, Calls: int64(len(g.records))}
 	latencies := make([]int64, 0, len(g.records))
 	add := func(sum *big.Int, n int64) { sum.Add(sum, big.NewInt(n)) }
@@ -158,6 +160,11 @@ func aggregate(g *group, m analytics.Measures) analytics.Row {
 		add(&input, r.Counts[usage.Input])
 		add(&output, r.Counts[usage.Output])
 		add(&cached, r.Counts[usage.CacheRead])
+		for unit, n := range buckets(r) {
+			if usage.Units[unit].Per == perTokens {
+				add(&tokens[usage.Units[unit].Class], n)
+			}
+		}
 		add(&latency, r.Latency.Microseconds())
 		latencies = append(latencies, r.Latency.Microseconds())
 		if r.Error {
@@ -183,6 +190,11 @@ func aggregate(g *group, m analytics.Measures) analytics.Row {
 			row.Classes[c] = total(&classes[c])
 		}
 	}
+	if has(analytics.MeasureClassTokens) {
+		for c := range tokens {
+			row.ClassTokens[c] = integer(&tokens[c])
+		}
+	}
 	if has(analytics.MeasureSaving) {
 		row.Saving = total(&saving)
 	}
@@ -205,6 +217,17 @@ func aggregate(g *group, m analytics.Measures) analytics.Row {
 		row.First, row.Last = time.Time{}, time.Time{}
 	}
 	return row
+}
+
+// perTokens is what tells tokens from other units: they are priced by the million.
+const perTokens = 1_000_000
+
+func buckets(r *usage.Record) usage.Buckets {
+	b, bad := r.Counts.Buckets()
+	if len(bad) > 0 {
+		panic("reference: a stored record with impossible counts: " + bad[0].Field)
+	}
+	return b
 }
 
 // quantile is the smallest value such that at least percent of all values are

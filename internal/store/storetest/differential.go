@@ -59,7 +59,7 @@ func testDifferential(t *testing.T, open Opener) {
 }
 
 func randomDimension(r *rand.Rand) analytics.Dimension {
-	all := append([]analytics.Dimension{analytics.Tag("team"), analytics.Tag("tier"), analytics.Tag("a:b"), analytics.Tag("nothing")}, analytics.Dimensions...)
+	all := append([]analytics.Dimension{analytics.Tag("team"), analytics.Tag("tier"), analytics.Tag("a:b"), analytics.Tag("nothing"), analytics.Tier}, analytics.Dimensions...)
 	return all[r.IntN(len(all))]
 }
 
@@ -77,7 +77,7 @@ func randomFilter(r *rand.Rand) analytics.Filter {
 	if r.IntN(4) == 0 {
 		f.Sources = []usage.Source{usage.Source(r.IntN(4)), usage.Source(r.IntN(4))}
 	}
-	values := []string{"", "chat", "search", "gpt-4o", "openai", "ann", "red", "green", "default", "shop", "production", "s-1", "plan", "sales", "naïve"}
+	values := []string{"", "chat", "search", "gpt-4o", "openai", "ann", "red", "green", "default", "shop", "production", "s-1", "plan", "sales", "naïve", "batch"}
 	for range r.IntN(3) {
 		if f.Any == nil {
 			f.Any = map[analytics.Dimension][]string{}
@@ -97,7 +97,7 @@ func randomFilter(r *rand.Rand) analytics.Filter {
 }
 
 func randomQuery(r *rand.Rand) analytics.Query {
-	q := analytics.Query{Filter: randomFilter(r), Measures: analytics.Measures(r.IntN(256)), BySent: r.IntN(6) == 0}
+	q := analytics.Query{Filter: randomFilter(r), Measures: analytics.Measures(r.IntN(int(analytics.EveryMeasure) + 1)), BySent: r.IntN(6) == 0}
 	for range r.IntN(4) {
 		q.GroupBy = append(q.GroupBy, randomDimension(r))
 	}

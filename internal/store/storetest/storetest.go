@@ -196,7 +196,6 @@ func wantAnswers(t *testing.T, e store.Ledger, recs []usage.Record) {
 // additive are the columns that add up over parts, which an engine may keep sums
 // for, and everyMeasure all.
 const (
-	additive = analytics.MeasureTokens | analytics.MeasureErrors | analytics.MeasureLatency | analytics.MeasureSaving |
-		analytics.MeasureSource | analytics.MeasureSeen | analytics.MeasureClasses
-	everyMeasure = additive | analytics.MeasureP95
+	everyMeasure = analytics.EveryMeasure
+	additive     = everyMeasure &^ analytics.MeasureP95
 )
