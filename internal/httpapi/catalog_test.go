@@ -19,6 +19,24 @@ type memoryCatalog struct {
 	versions map[string]pricing.Version
 	audit    []store.AuditEntry
 	runs     []store.Run
+	list     store.PriceList
+}
+
+func (c *memoryCatalog) GetList(context.Context) (store.PriceList, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.list, nil
+}
+
+func (c *memoryCatalog) ReplaceList(_ context.Context, was int64, book []byte, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.list.Number != was {
+		return fault.New(fault.Conflict, "The price list was changed meanwhile")
+	}
+	c.list = store.PriceList{Number: was + 1, Made: entry.At, Book: book}
+	c.audit = append(c.audit, entry)
+	return nil
 }
 
 var _ rating.Catalog = (*memoryCatalog)(nil)

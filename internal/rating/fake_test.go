@@ -96,6 +96,26 @@ type fakeCatalog struct {
 	log      []store.AuditEntry
 	runs     map[string]store.Run
 	lists    atomic.Int64 // how often ListRuns was asked
+	list     store.PriceList
+}
+
+func (c *fakeCatalog) GetList(context.Context) (store.PriceList, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.list, nil
+}
+
+func (c *fakeCatalog) ReplaceList(_ context.Context, was int64, book []byte, entry store.AuditEntry) error {
+	return c.around(func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.list.Number != was {
+			return fault.New(fault.Conflict, "The price list was changed meanwhile")
+		}
+		c.list = store.PriceList{Number: was + 1, Made: entry.At, Book: book}
+		c.log = append(c.log, entry)
+		return nil
+	})
 }
 
 func (c *fakeCatalog) ListPrices(context.Context) ([]pricing.Own, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -71,8 +72,13 @@ type Ledger interface {
 	// is returned. No event is named twice.
 	Correct(ctx context.Context, c Correction) (int64, error)
 
+	// History gives the costs that an event had before, the newest 100 of them,
+	// newest first; none when it was never corrected or is gone.
+	History(ctx context.Context, event EventKey) ([]PastCost, error)
+
 	// Prune removes events older than before and says how many there were. Their
-	// identities go with them: one that is sent again is stored again.
+	// identities and past costs go with them: one that is sent again is stored
+	// again.
 	Prune(ctx context.Context, before time.Time) (int64, error)
 }
 
@@ -109,6 +115,22 @@ type CostChange struct {
 	Now        usage.Costing
 }
 
+// PastCost is a cost that a correction replaced.
+type PastCost struct {
+	// At and Reason are those of the correction.
+	At     time.Time
+	Reason string
+	// Was is the cost before it; whether it was a fallback is not kept.
+	Was usage.Costing
+	// NowCost, NowSource and NowPriceID are what it became.
+	NowCost    money.USD
+	NowSource  usage.Source
+	NowPriceID string
+}
+
+// MaxHistory is how many past costs of one event are given.
+const MaxHistory = 100
+
 // Catalog is the small mutable state, as a union of roles; a consumer takes
 // only the role it needs.
 type Catalog interface {
@@ -131,6 +153,22 @@ type Prices interface {
 	PutVersions(ctx context.Context, versions []pricing.Version) error
 	// GetVersion finds a version by its id, or fault.NotFound.
 	GetVersion(ctx context.Context, id string) (pricing.Version, error)
+	// GetList gives the newer list that takes the place of the shipped book.
+	GetList(ctx context.Context) (PriceList, error)
+	// ReplaceList puts another list in its place, with the audit entry, in one
+	// transaction; nil is the shipped book. fault.Conflict when the stored list no
+	// longer has the number was.
+	ReplaceList(ctx context.Context, was int64, book []byte, entry AuditEntry) error
+}
+
+// PriceList is a price list that was loaded over the shipped book.
+type PriceList struct {
+	// Number counts the changes of the list, removals too; 0 is none ever.
+	Number int64
+	// Made is when it was put in force.
+	Made time.Time
+	// Book is its text, in the form of pricing; nil is the shipped book.
+	Book []byte
 }
 
 // AuditEntry is one change by a person, a key or a job.

@@ -124,6 +124,9 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		if removed == 0 {
 			return w.exec(ctx, `ROLLBACK`)
 		}
+		if _, err := w.conn.ExecContext(ctx, `DELETE FROM corrections WHERE ts < ?`, before.UTC()); err != nil {
+			return fmt.Errorf("remove past costs: %w", err)
+		}
 		hours := map[int64]bool{}
 		for h := range w.sums.done {
 			if hourStart(h).Before(before) {

@@ -21,6 +21,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
+	// A step may come to be with a lower number than one that a ledger has taken.
 	p, err := goose.NewProvider(goose.DialectCustom, db, dir, goose.WithStore(versions{}), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)

@@ -21,6 +21,7 @@ type Ledger struct {
 	commits  []int64 // of the record with the same index
 	commit   int64
 	revision int64
+	history  map[usage.ID][]store.PastCost
 }
 
 var _ store.Ledger = (*Ledger)(nil)
@@ -127,7 +128,7 @@ func (l *Ledger) Get(_ context.Context, id usage.ID, f analytics.Filter) (usage.
 	return usage.Record{}, fault.New(fault.NotFound, "There is no event with this id")
 }
 
-// Correct replaces costs; the history of old costs is not kept here.
+// Correct replaces costs.
 func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,6 +137,15 @@ func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 		for i := range l.records {
 			r := &l.records[i]
 			if r.ID == change.ID && r.Source == change.WasSource && r.PriceID == change.WasPriceID {
+				if l.history == nil {
+					l.history = make(map[usage.ID][]store.PastCost)
+				}
+				was := r.Costing
+				was.Fallback = false
+				l.history[r.ID] = append(l.history[r.ID], store.PastCost{
+					At: c.At, Reason: c.Reason, Was: was,
+					NowCost: change.Now.Total(), NowSource: change.Now.Source, NowPriceID: change.Now.PriceID,
+				})
 				r.Costing = change.Now
 				applied++
 			}
@@ -145,6 +155,15 @@ func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 		l.revision++
 	}
 	return applied, nil
+}
+
+// History gives the costs that an event had before.
+func (l *Ledger) History(_ context.Context, event store.EventKey) ([]store.PastCost, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest := slices.Clone(l.history[event.ID])
+	slices.Reverse(newest)
+	return newest[:min(len(newest), store.MaxHistory)], nil
 }
 
 // Prune removes events older than before.
@@ -157,6 +176,8 @@ func (l *Ledger) Prune(_ context.Context, before time.Time) (int64, error) {
 		if !r.Timestamp.Before(before) {
 			records = append(records, r)
 			commits = append(commits, l.commits[i])
+		} else {
+			delete(l.history, r.ID)
 		}
 	}
 	removed := int64(len(l.records) - len(records))

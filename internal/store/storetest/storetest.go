@@ -59,6 +59,7 @@ func Run(t *testing.T, open Opener) {
 
 		{"Correct", testCorrect},
 		{"CorrectOnlyWhatWas", testCorrectWas},
+		{"History", testHistory},
 		{"Prune", testPrune},
 
 		{"Reopen", testReopen},
@@ -74,6 +75,7 @@ func Run(t *testing.T, open Opener) {
 
 		{"Prices", testPrices},
 		{"Versions", testVersions},
+		{"PriceList", testPriceList},
 		{"Audit", testAudit},
 		{"Runs", testRuns},
 		{"Keys", testKeys},
