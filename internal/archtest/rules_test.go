@@ -23,6 +23,7 @@ var layers = map[string]int{
 // their parents.
 var relatives = map[string][]string{
 	"store/engines":     {"store/duckdb"}, // the only list of engines
+	"store/duckdb":      {"store/sqlquery"},
 	"store/storetest":   {"store/reference"},
 	"pricing/bookbuild": {"pricing/genaiprices"}, // a command that builds the book
 }

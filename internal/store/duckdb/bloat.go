@@ -9,6 +9,7 @@ import (
 
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -18,12 +19,12 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 	var t analytics.BloatTable
 	err := e.read(ctx, func(db querier, at position) error {
 		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
-		var s statement
+		s := sqlquery.Statement{Dialect: dialect()}
 		q.Aggregates = false // a span that sums its children is not a call
 		if q.Limit == 0 {
 			q.Limit = math.MaxInt32
 		}
-		cond, err := s.where(q.Filter, t.AsOf)
+		cond, err := s.Where(q.Filter, t.AsOf)
 		if err != nil {
 			return err
 		}
@@ -47,9 +48,9 @@ WITH groups AS (
 SELECT id, ts, feature, model, input, cached, output, median, n, paid,
 	CASE WHEN beyond = 0 OR paid <= 4611686018427387903 // beyond THEN %[8]s ELSE %[9]s END AS wasted
 FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
-			inputTokens, cond, s.bind(q.MinCalls), outputTokens, s.bind(q.MinRatio), q.Limit+1, q.Offset,
+			sqlquery.InputTokens, cond, s.Bind(q.MinCalls), sqlquery.OutputTokens, s.Bind(q.MinRatio), q.Limit+1, q.Offset,
 			halfEven("paid * beyond", "input"), halfEven("(paid::HUGEINT * beyond)", "input"))
-		rows, err := db.QueryContext(ctx, text, s.args...)
+		rows, err := db.QueryContext(ctx, text, s.Args...)
 		if err != nil {
 			return err
 		}

@@ -2,52 +2,19 @@ package duckdb
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
 	"strings"
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
+	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// cell is a combination of attribution texts, in the order of cellColumns.
-type cell [11]string
-
-var cellColumns = [len(cell{})]string{
-	"project", "feature", "provider", "model", "sent_provider", "sent_model",
-	"operation", "department", "environment", "service_tier", "region",
-}
-
-func cellOf(e *usage.Event) cell {
-	return cell{
-		e.Project, e.Feature, e.ProviderID, e.ModelID, e.Provider, e.Model,
-		e.Operation, e.Department, e.Environment, e.ServiceTier, e.Region,
-	}
-}
-
-// fill sets the event's attribution.
-func (c cell) fill(e *usage.Event) {
-	e.Project, e.Feature, e.ProviderID, e.ModelID, e.Provider, e.Model = c[0], c[1], c[2], c[3], c[4], c[5]
-	e.Operation, e.Department, e.Environment, e.ServiceTier, e.Region = c[6], c[7], c[8], c[9], c[10]
-}
-
-// hash is the identity of a combination: the hash of its length-prefixed texts.
-func (c *cell) hash() usage.ID {
-	var b []byte
-	for _, s := range c {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	h := sha256.Sum256(b)
-	return usage.ID(h[:16])
-}
-
 // cellCache remembers the numbers of cells. Used by the writer alone.
 type cellCache struct {
-	ids  map[cell]int64
+	ids  map[sqlquery.Cell]int64
 	next int64 // 0: not read yet
 }
 
@@ -61,18 +28,18 @@ func (c *cellCache) forget() { c.ids, c.next = nil, 0 }
 // the transaction at hand.
 func (c *cellCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Record) ([]int64, error) {
 	if c.ids == nil || len(c.ids) > maxCachedCells {
-		c.ids = map[cell]int64{}
+		c.ids = map[sqlquery.Cell]int64{}
 	}
 	out := make([]int64, len(recs))
-	var unknown map[usage.ID]cell
+	var unknown map[usage.ID]sqlquery.Cell
 	for i, r := range recs {
-		k := cellOf(&r.Event)
+		k := sqlquery.CellOf(&r.Event)
 		id, ok := c.ids[k]
 		if !ok {
 			if unknown == nil {
-				unknown = map[usage.ID]cell{}
+				unknown = map[usage.ID]sqlquery.Cell{}
 			}
-			unknown[k.hash()] = k
+			unknown[k.Hash()] = k
 			continue
 		}
 		out[i] = id
@@ -85,13 +52,13 @@ func (c *cellCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Re
 	}
 	for i, r := range recs {
 		if out[i] == 0 {
-			out[i] = c.ids[cellOf(&r.Event)]
+			out[i] = c.ids[sqlquery.CellOf(&r.Event)]
 		}
 	}
 	return out, nil
 }
 
-func (c *cellCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usage.ID]cell) error {
+func (c *cellCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usage.ID]sqlquery.Cell) error {
 	found, err := numbersOf(ctx, conn, "cells", unknown)
 	if err != nil {
 		return err
@@ -146,7 +113,7 @@ func numbersOf[T any](ctx context.Context, q querier, table string, wanted map[u
 }
 
 // readCells gives cells by number.
-func readCells(ctx context.Context, q querier, cells map[int64]cell) error {
+func readCells(ctx context.Context, q querier, cells map[int64]*sqlquery.Cell) error {
 	if len(cells) == 0 {
 		return nil
 	}
@@ -154,14 +121,14 @@ func readCells(ctx context.Context, q querier, cells map[int64]cell) error {
 	for id := range cells {
 		ids = append(ids, fmt.Sprint(id))
 	}
-	rows, err := q.QueryContext(ctx, `SELECT id, `+strings.Join(cellColumns[:], ", ")+` FROM cells WHERE id IN (`+strings.Join(ids, ",")+`)`)
+	rows, err := q.QueryContext(ctx, `SELECT id, `+strings.Join(sqlquery.CellColumns(), ", ")+` FROM cells WHERE id IN (`+strings.Join(ids, ",")+`)`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id int64
-		var c cell
+		c := new(sqlquery.Cell)
 		targets := []any{&id}
 		for i := range c {
 			targets = append(targets, &c[i])

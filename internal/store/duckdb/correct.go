@@ -10,6 +10,8 @@ import (
 	duck "github.com/duckdb/duckdb-go/v2"
 
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/sqlquery"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 // Correct implements store.Ledger. It runs between commits, in one transaction.
@@ -28,8 +30,9 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 			return err
 		}
 		const match = `e.ts >= ? AND e.ts <= ? AND e.id = s.id AND e.ts = s.ts AND e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id`
-		old := make([]string, len(classColumns))
-		for i, col := range classColumns {
+		classes := sqlquery.ClassColumns()
+		old := make([]string, len(classes))
+		for i, col := range classes {
 			old[i] = "e." + col
 		}
 		res, err := w.conn.ExecContext(ctx, `INSERT INTO corrections
@@ -45,7 +48,7 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 			return w.exec(ctx, `ROLLBACK`)
 		}
 		sets := []string{"cost = s.cost", "saving = s.saving", "source = s.source", "is_fallback = s.is_fallback", "price_id = s.price_id"}
-		for _, col := range classColumns {
+		for _, col := range classes {
 			sets = append(sets, col+" = s."+col)
 		}
 		if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
@@ -53,7 +56,7 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		}
 		hours := map[int64]bool{}
 		for _, change := range c.Changes {
-			hours[hourOf(change.Timestamp)] = true
+			hours[sqlquery.HourOf(change.Timestamp)] = true
 		}
 		if err := w.unsum(ctx, hours); err != nil {
 			return err
@@ -70,8 +73,8 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 // stage puts the changes into a temporary table of the transaction at hand and
 // returns the span of time they lie in.
 func (w *writer) stage(ctx context.Context, changes []store.CostChange) (from, to time.Time, err error) {
-	cols := make([]string, len(classColumns))
-	for i, col := range classColumns {
+	cols := make([]string, usage.NumClasses)
+	for i, col := range sqlquery.ClassColumns() {
 		cols[i] = col + " BIGINT"
 	}
 	if err := w.exec(ctx, `CREATE OR REPLACE TEMP TABLE staged (id UUID, ts TIMESTAMP, was_source UTINYINT, was_price_id VARCHAR, `+
@@ -129,7 +132,7 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		}
 		hours := map[int64]bool{}
 		for h := range w.sums.done {
-			if hourStart(h).Before(before) {
+			if sqlquery.HourStart(h).Before(before) {
 				hours[h] = true
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -91,16 +92,16 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func selectEvents(ctx context.Context, db querier, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
-	var s statement
-	cond, err := s.where(f, asOf)
+	s := sqlquery.Statement{Dialect: dialect()}
+	cond, err := s.Where(f, asOf)
 	if err != nil {
 		return nil, err
 	}
 	if after != nil {
-		ts := s.bind(after.Timestamp.UTC())
+		ts := s.Bind(after.Timestamp.UTC())
 		cond += fmt.Sprintf(" AND (ts < %s OR (ts = %s AND id < %s))", ts, ts, "'"+uuidText(after.ID)+"'::UUID")
 	}
-	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.args...)
+	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.Args...)
 }
 
 // readRecords runs a SELECT of columnList and completes the records from their
@@ -113,7 +114,7 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 	defer rows.Close()
 	var out []usage.Record
 	var cellOf, setOf []int64
-	cells := map[int64]cell{}
+	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
 	for rows.Next() {
 		var s scanned
@@ -125,7 +126,7 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 			return nil, err
 		}
 		out, cellOf, setOf = append(out, r), append(cellOf, s.cell), append(setOf, s.tagset.Int64)
-		cells[s.cell] = cell{}
+		cells[s.cell] = nil
 		if s.tagset.Valid {
 			tags[s.tagset.Int64] = nil
 		}
@@ -141,7 +142,7 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 		return nil, err
 	}
 	for i := range out {
-		cells[cellOf[i]].fill(&out[i].Event)
+		cells[cellOf[i]].Fill(&out[i].Event)
 		if n := setOf[i]; n != 0 {
 			out[i].Tags = maps.Clone(tags[n])
 		}
@@ -154,15 +155,15 @@ func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usag
 	var r usage.Record
 	err := e.read(ctx, func(db querier, at position) error {
 		// Two steps: the id column alone is scanned, then one row is read whole.
-		var s statement
+		s := sqlquery.Statement{Dialect: dialect()}
 		f.From, f.To, f.Aggregates = time.Time{}, time.Time{}, true
-		cond, err := s.where(f, at.bound(f.AsOf))
+		cond, err := s.Where(f, at.bound(f.AsOf))
 		if err != nil {
 			return err
 		}
 		var ts time.Time
 		uuid := "'" + uuidText(id) + "'::UUID"
-		err = db.QueryRowContext(ctx, `SELECT ts FROM events WHERE id = `+uuid+` AND `+cond+` LIMIT 1`, s.args...).Scan(&ts)
+		err = db.QueryRowContext(ctx, `SELECT ts FROM events WHERE id = `+uuid+` AND `+cond+` LIMIT 1`, s.Args...).Scan(&ts)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.NotFound, "there is no event %s", id)
 		}

@@ -3,19 +3,15 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
-
-const microsPerHour = int64(time.Hour / time.Microsecond)
-
-func hourOf(t time.Time) int64 { return t.UnixMicro() / microsPerHour }
-
-func hourStart(h int64) time.Time { return time.UnixMicro(h * microsPerHour).UTC() }
 
 // summer keeps the sums of whole hours. It belongs to the writer: sums are made
 // between commits and taken back in the commit that changes an event of theirs,
@@ -62,7 +58,7 @@ func (s *summer) load(ctx context.Context, q querier) error {
 func (s *summer) next(counts *spanCounts, now time.Time, settled time.Duration) (hours []int64) {
 	events := 0
 	for _, h := range counts.hours() {
-		if s.done[h.hour] || s.skip[h.hour] || hourStart(h.hour+1).Add(settled).After(now) || now.Sub(s.touched[h.hour]) < settled {
+		if s.done[h.hour] || s.skip[h.hour] || sqlquery.HourStart(h.hour+1).Add(settled).After(now) || now.Sub(s.touched[h.hour]) < settled {
 			if len(hours) > 0 {
 				break // what lies between is not ours to sum
 			}
@@ -82,10 +78,10 @@ func (w *writer) sumUp(ctx context.Context) (more bool, err error) {
 	if len(hours) == 0 {
 		return false, nil
 	}
-	from, to := hourStart(hours[0]), hourStart(hours[len(hours)-1]+1)
+	from, to := sqlquery.HourStart(hours[0]), sqlquery.HourStart(hours[len(hours)-1]+1)
 	const window = ` FROM events WHERE ts >= ? AND ts < ? `
 	var events, sums int64
-	if err := w.conn.QueryRowContext(ctx, `SELECT count(*), count(DISTINCT (epoch_us(ts) // ?, cell))`+window, microsPerHour, from, to).Scan(&events, &sums); err != nil {
+	if err := w.conn.QueryRowContext(ctx, `SELECT count(*), count(DISTINCT (epoch_us(ts) // ?, cell))`+window, time.Hour.Microseconds(), from, to).Scan(&events, &sums); err != nil {
 		return false, fmt.Errorf("size up hours: %w", err)
 	}
 	if sums*w.e.opts.SumFactor > events {
@@ -97,12 +93,10 @@ func (w *writer) sumUp(ctx context.Context) (more bool, err error) {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return false, err
 	}
-	// Whatever a question may ask of sums, under the names by which it does.
-	names, values := []string{"hour", "cell"}, []string{fmt.Sprintf("epoch_us(ts) // %d AS hour", microsPerHour), "cell"}
-	for _, m := range measures(analytics.EveryMeasure) {
-		if m.kept != "" && !slices.Contains(names, m.kept) {
-			names, values = append(names, m.kept), append(values, m.sql)
-		}
+	d := dialect()
+	names, values := []string{"hour", "cell"}, []string{d.Period(time.Hour) + " AS hour", "cell"}
+	for _, sum := range d.KeptSums() {
+		names, values = append(names, sum.Column), append(values, sum.Of)
 	}
 	insert := `INSERT INTO hours (` + strings.Join(names, ", ") + `) SELECT ` + strings.Join(values, ", ")
 	if err := w.exec(ctx, insert+window+`AND NOT is_aggregate GROUP BY hour, cell`, from, to); err != nil {
@@ -116,7 +110,7 @@ func (w *writer) sumUp(ctx context.Context) (more bool, err error) {
 		}
 		return false, fmt.Errorf("sum up hours: %w", err)
 	}
-	if err := w.exec(ctx, fmt.Sprintf(`INSERT INTO hours_done SELECT epoch_us(ts) // %d AS hour, max(seq)`, microsPerHour)+window+`GROUP BY hour`, from, to); err != nil {
+	if err := w.exec(ctx, `INSERT INTO hours_done SELECT `+d.Period(time.Hour)+` AS hour, max(seq)`+window+`GROUP BY hour`, from, to); err != nil {
 		return false, fmt.Errorf("note summed hours: %w", err)
 	}
 	if err := w.exec(ctx, `COMMIT`); err != nil {
@@ -156,82 +150,40 @@ func (w *writer) unsum(ctx context.Context, hours map[int64]bool) error {
 func hoursOf(recs []*usage.Record) map[int64]bool {
 	hours := make(map[int64]bool, 4)
 	for _, r := range recs {
-		hours[hourOf(r.Timestamp)] = true
+		hours[sqlquery.HourOf(r.Timestamp)] = true
 	}
 	return hours
-}
-
-// summed is the part of a question's window that sums can answer.
-type summed struct {
-	from, to int64 // hours, half-open
-	// holes are hours in between that must be read from the events.
-	holes []int64
 }
 
 // maxHoles is how many holes a window may have before events alone are faster.
 const maxHoles = 200
 
-// sumsServe says whether sums of hours can answer the question at all.
-func sumsServe(q analytics.Query) bool {
-	if q.Status != analytics.StatusAny || len(q.Sources) > 0 || q.Aggregates || q.Measures&analytics.MeasureP95 != 0 {
-		return false
-	}
-	if q.Grain > 0 && q.Grain < time.Hour {
-		return false
-	}
-	cell := func(d analytics.Dimension) bool { _, ok := cellDimensions[d]; return ok }
-	for _, d := range q.GroupBy {
-		if !cell(d) {
-			return false
-		}
-	}
-	for d := range q.Any {
-		if !cell(d) {
-			return false
-		}
-	}
-	return true
-}
-
 // findSums looks, in the question's own transaction, for the hours that are
 // summed up and hold nothing later than q.AsOf. nil means that events alone
 // answer.
-func findSums(ctx context.Context, q querier, ask analytics.Query) (*summed, error) {
-	if !sumsServe(ask) {
-		return nil, nil
-	}
-	cond := "true"
-	var args []any
-	if !ask.From.IsZero() {
-		cond += " AND hour >= ?"
-		args = append(args, hourOf(ask.From.Add(time.Hour-time.Microsecond)))
-	}
-	if !ask.To.IsZero() {
-		cond += " AND hour < ?"
-		args = append(args, hourOf(ask.To))
-	}
-	args = append(args, ask.AsOf)
-	rows, err := q.QueryContext(ctx, `SELECT hour FROM hours_done WHERE `+cond+` AND seq <= ? ORDER BY hour`, args...)
+func findSums(ctx context.Context, q querier, ask analytics.Query) (*sqlquery.Sums, error) {
+	from, to := sqlquery.WholeHours(ask.Filter, math.MinInt64, math.MaxInt64)
+	rows, err := q.QueryContext(ctx, `SELECT hour FROM hours_done WHERE hour >= ? AND hour < ? AND seq <= ? ORDER BY hour`, from, to, ask.AsOf)
 	if err != nil {
 		return nil, fmt.Errorf("find summed hours: %w", err)
 	}
 	defer rows.Close()
-	var s *summed
+	var s *sqlquery.Sums
 	for rows.Next() {
 		var h int64
 		if err := rows.Scan(&h); err != nil {
 			return nil, err
 		}
 		if s == nil {
-			s = &summed{from: h, to: h}
+			s = &sqlquery.Sums{From: h, To: h}
 		}
-		if h-s.to+int64(len(s.holes)) > maxHoles {
+		if h-s.To+int64(len(s.Holes)) > maxHoles {
 			return nil, rows.Err()
 		}
-		for ; s.to < h; s.to++ {
-			s.holes = append(s.holes, s.to)
+		for ; s.To < h; s.To++ {
+			s.Holes = append(s.Holes, s.To)
 		}
-		s.to = h + 1
+		s.To = h + 1
 	}
 	return s, rows.Err()
 }

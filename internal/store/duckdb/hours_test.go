@@ -53,7 +53,7 @@ func TestHoursAreSummedUp(t *testing.T) {
 	ask := q
 	ask.AsOf = e.last.Load()
 	kept, err := findSums(t.Context(), e.db, ask)
-	if err != nil || kept == nil || kept.to-kept.from != 6 || len(kept.holes) != 0 {
+	if err != nil || kept == nil || kept.To-kept.From != 6 || len(kept.Holes) != 0 {
 		t.Fatalf("the question would read the sums %+v (%v), want the 6 whole hours", kept, err)
 	}
 	want := answer(t, e, q)

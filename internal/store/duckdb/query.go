@@ -3,179 +3,49 @@ package duckdb
 import (
 	"context"
 	"database/sql"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/store/sqlquery"
 )
+
+// dialect is how DuckDB says what engines say differently.
+func dialect() *sqlquery.Dialect {
+	return &sqlquery.Dialect{
+		Divide:   "//",
+		Micros:   "epoch_us(ts)",
+		CountIf:  func(condition string) string { return "count_if(" + condition + ")" },
+		Quantile: func(column, fraction string) string { return "quantile_disc(" + column + ", " + fraction + ")" },
+		Time:     func(t time.Time) any { return t.UTC() },
+	}
+}
 
 // Query implements store.Ledger.
 func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
 	var t analytics.Table
 	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
-		if wide(q) {
-			t, err = rankThenMeasure(ctx, db, q)
-		} else {
-			t, err = run(ctx, db, q)
+		ask := sqlquery.Asker{
+			Dialect: dialect(),
+			Querier: selecter{db},
+			Sums:    func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) { return findSums(ctx, db, q) },
 		}
-		if err == nil && q.Offset > 0 && len(t.Rows) == 0 {
-			// The sums come beside the rows; behind the last row they are asked for.
-			first := q
-			first.Offset, first.Limit = 0, 1
-			first.Measures &= analytics.MeasureSource
-			var whole analytics.Table
-			whole, err = run(ctx, db, first)
-			t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
-		}
+		t, err = ask.Answer(ctx, q)
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
 	})
 	return t, err
 }
 
-// wide says whether a ranking may be over so many groups that carrying every
-// measure for each of them costs more than a second look at the few that are
-// shown: 0.4 million sessions of a month take 3 times as long, and a percentile
-// for each of them 10 times.
-func wide(q analytics.Query) bool {
-	if q.Limit == 0 || q.Grain > 0 || q.Measures == 0 {
-		return false
-	}
-	for _, d := range q.GroupBy {
-		if _, ok := eventDimensions[d]; ok {
-			return true
-		}
-	}
-	return false
+// querier is what a *sql.DB, a connection and a transaction have in common.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// rankThenMeasure ranks by cost alone and then measures the groups that are
-// shown. Both look at the same commits.
-func rankThenMeasure(ctx context.Context, db querier, q analytics.Query) (analytics.Table, error) {
-	ranking := q
-	ranking.Measures &= analytics.MeasureSource // for the sums over all
-	t, err := run(ctx, db, ranking)
-	if err != nil || len(t.Rows) == 0 {
-		return t, err
-	}
-	shown := q
-	shown.Limit, shown.Offset = 0, 0
-	shown.Any = maps.Clone(q.Any)
-	if shown.Any == nil {
-		shown.Any = map[analytics.Dimension][]string{}
-	}
-	place := make(map[string]int, len(t.Rows))
-	for i, r := range t.Rows {
-		place[key(r.Names)] = i
-	}
-	for g, d := range q.GroupBy {
-		if _, given := q.Any[d]; given || q.BySent {
-			continue // restricted already, or not by this name
-		}
-		names := map[string]bool{}
-		for _, r := range t.Rows {
-			names[r.Names[g]] = true
-		}
-		shown.Any[d] = slices.Sorted(maps.Keys(names))
-	}
-	measured, err := run(ctx, db, shown)
-	if err != nil {
-		return t, err
-	}
-	for _, r := range measured.Rows {
-		if i, ok := place[key(r.Names)]; ok {
-			t.Rows[i] = r
-		}
-	}
-	return t, nil
-}
+// selecter is a querier for sqlquery.
+type selecter struct{ querier }
 
-// key joins names unambiguously.
-func key(names []string) string {
-	var b strings.Builder
-	for _, n := range names {
-		b.WriteString(strconv.Itoa(len(n)))
-		b.WriteByte(':')
-		b.WriteString(n)
-	}
-	return b.String()
-}
-
-// run compiles and runs one SELECT; q.AsOf is set.
-func run(ctx context.Context, db querier, q analytics.Query) (analytics.Table, error) {
-	var t analytics.Table
-	kept, err := findSums(ctx, db, q)
-	if err != nil {
-		return t, err
-	}
-	a, err := compile(q, kept)
-	if err != nil {
-		return t, err
-	}
-	rows, err := db.QueryContext(ctx, a.text, a.args...)
-	if err != nil {
-		return t, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := a.scan(rows, &t, q.Grain)
-		if err != nil {
-			return t, err
-		}
-		t.Rows = append(t.Rows, r)
-	}
-	if q.Limit > 0 && a.ranked && len(t.Rows) > q.Limit {
-		t.Rows, t.More = t.Rows[:q.Limit], true
-	}
-	if !a.ranked {
-		for _, r := range t.Rows {
-			t.Cost, t.Calls = t.Cost.Plus(r.Cost), t.Calls+r.Calls
-			t.Unpriced, t.Fallback = t.Unpriced+r.Unpriced, t.Fallback+r.Fallback
-		}
-	}
-	return t, rows.Err()
-}
-
-func (a *aggregate) scan(rows *sql.Rows, t *analytics.Table, grain time.Duration) (analytics.Row, error) {
-	var r analytics.Row
-	names := make([]sql.NullString, a.groups)
-	var bucket int64
-	targets := make([]any, 0, a.groups+len(a.measures)+3)
-	for i := range names {
-		targets = append(targets, &names[i])
-	}
-	if a.bucket {
-		targets = append(targets, &bucket)
-	}
-	for _, m := range a.measures {
-		targets = append(targets, m.target(&r))
-	}
-	var whole analytics.Row
-	if a.ranked {
-		for _, m := range a.measures {
-			if m.summed {
-				targets = append(targets, m.target(&whole))
-			}
-		}
-	}
-	if err := rows.Scan(targets...); err != nil {
-		return r, err
-	}
-	if a.ranked {
-		t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
-	}
-	if a.groups > 0 {
-		r.Names = make([]string, a.groups)
-		for i, n := range names {
-			r.Names[i] = n.String
-		}
-	}
-	if a.bucket {
-		r.Bucket = time.UnixMicro(bucket * grain.Microseconds()).UTC()
-	}
-	return r, nil
+func (s selecter) Query(ctx context.Context, text string, args ...any) (sqlquery.Rows, error) {
+	return s.QueryContext(ctx, text, args...)
 }

@@ -1,54 +1,9 @@
 package duckdb
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
-	"math/big"
 	"time"
-
-	"github.com/costprof/costprof/internal/money"
 )
-
-// querier is what a *sql.DB, a connection and a transaction have in common.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// totalScanner reads the engine's 128-bit sum; the sum of no rows is 0.
-type totalScanner struct{ t *money.Total }
-
-func (s totalScanner) Scan(v any) (err error) {
-	switch v := v.(type) {
-	case nil:
-		*s.t = money.Total{}
-	case *big.Int:
-		*s.t, err = money.TotalFromBig(v)
-	case int64:
-		*s.t = money.TotalOf(money.USD(v))
-	default:
-		err = fmt.Errorf("sum arrived as %T", v)
-	}
-	return err
-}
-
-// intScanner reads a BIGINT; NULL, the sum of no rows, is 0.
-type intScanner struct{ n *int64 }
-
-func (s intScanner) Scan(v any) error {
-	switch v := v.(type) {
-	case nil:
-		*s.n = 0
-	case int64:
-		*s.n = v
-	case int32:
-		*s.n = int64(v)
-	default:
-		return fmt.Errorf("count arrived as %T", v)
-	}
-	return nil
-}
 
 // timeScanner reads a UTC TIMESTAMP; NULL is the zero time.
 type timeScanner struct{ t *time.Time }

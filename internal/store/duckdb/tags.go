@@ -2,14 +2,11 @@ package duckdb
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
+	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -25,20 +22,6 @@ const maxCachedTagSets = 200_000
 
 func (c *tagCache) forget() { c.sets, c.next = nil, 0 }
 
-// tagHash is the identity of a set: the hash of its sorted, length-prefixed
-// names and values.
-func tagHash(tags map[string]string) usage.ID {
-	var b []byte
-	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		for _, s := range [...]string{name, tags[name]} {
-			b = binary.AppendUvarint(b, uint64(len(s)))
-			b = append(b, s...)
-		}
-	}
-	h := sha256.Sum256(b)
-	return usage.ID(h[:16])
-}
-
 // intern gives the number of each record's tag set, 0 for none, and stores sets
 // that are new in the transaction at hand.
 func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Record) ([]int64, error) {
@@ -52,7 +35,7 @@ func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Rec
 		if len(r.Tags) == 0 {
 			continue
 		}
-		hashes[i] = tagHash(r.Tags)
+		hashes[i] = sqlquery.HashTags(r.Tags)
 		if _, ok := c.sets[hashes[i]]; !ok {
 			unknown[hashes[i]] = r.Tags
 		}

@@ -1,0 +1,52 @@
+// Package sqlquery turns a typed question into SQL and the rows of it into an
+// answer, for every engine that speaks SQL: engines share the shape of their
+// tables (events, cells, tags, hours) and differ by a Dialect. Values are always
+// bound; every name in the text comes from the closed lists of this package. It
+// knows no driver and writes nothing.
+package sqlquery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Dialect is what differs between the engines.
+type Dialect struct {
+	// Divide is the operator of the integer division.
+	Divide string
+	// Micros is the expression of an event's time in microseconds since 1970.
+	Micros string
+	// CountIf counts the rows for which a condition holds.
+	CountIf func(condition string) string
+	// Quantile is the discrete quantile of a column.
+	Quantile func(column, fraction string) string
+	// Time is the value that is bound for a point in time.
+	Time func(time.Time) any
+}
+
+// Period numbers the period of the given length that an event lies in. Integer
+// division beats date_trunc, and all grains divide the epoch.
+func (d *Dialect) Period(length time.Duration) string {
+	return fmt.Sprintf("%s %s %d", d.Micros, d.Divide, max(1, length.Microseconds()))
+}
+
+// UnpricedCalls counts what analytics.Row.Unpriced does.
+func (d *Dialect) UnpricedCalls() string {
+	return d.CountIf(fmt.Sprintf("source IN (%d, %d)", usage.SourceUnpriced, usage.SourceClient))
+}
+
+// Rows are the rows of an answer, as in database/sql.
+type Rows interface {
+	Next() bool
+	Scan(targets ...any) error
+	Err() error
+	Close() error
+}
+
+// Querier runs a SELECT in the transaction that a question is answered in.
+type Querier interface {
+	Query(ctx context.Context, text string, args ...any) (Rows, error)
+}

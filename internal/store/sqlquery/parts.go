@@ -1,0 +1,115 @@
+package sqlquery
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+)
+
+// parts compiles the SELECTs whose rows, together, are the question's events
+// grouped by numbers: kept sums where there are, events for the rest.
+func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums) ([]string, error) {
+	var keys []string
+	if f.cells {
+		keys = append(keys, "cell")
+	}
+	if f.tags {
+		keys = append(keys, "tagset")
+	}
+	if a.bucket {
+		keys = append(keys, "bucket")
+	}
+	selects := func(bucket string, value func(measure) string) string {
+		var c []string
+		for _, k := range keys {
+			if k == "bucket" {
+				k = bucket + " AS bucket"
+			}
+			c = append(c, k)
+		}
+		for i, m := range a.measures {
+			c = append(c, value(m)+" AS m"+strconv.Itoa(i))
+		}
+		return "SELECT " + strings.Join(c, ", ")
+	}
+	by := ""
+	if len(keys) > 0 {
+		by = " GROUP BY " + strings.Join(keys, ", ")
+	}
+	cond, err := a.timeless(q.Filter, q.AsOf)
+	if err != nil {
+		return nil, err
+	}
+	events := selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
+	if kept == nil {
+		return []string{events + a.between(q.From, q.To) + by}, nil
+	}
+	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes) + a.cells(q.Filter, "hours")
+	var parts []string
+	if q.Grain == time.Hour && f.cells {
+		// The sums are of just these groups.
+		parts = append(parts, selects("hour", func(m measure) string { return m.kept })+hours)
+	} else {
+		parts = append(parts, selects(fmt.Sprintf("hour %s %d", a.Dialect.Divide, max(1, int64(q.Grain/time.Hour))),
+			func(m measure) string { return fmt.Sprintf(m.fold, m.kept) })+hours+by)
+	}
+	// One part for each end of the window, so that each is a range of time that
+	// the engine can find without reading the rest.
+	first, last := HourStart(kept.From), HourStart(kept.To)
+	if q.From.Before(first) {
+		parts = append(parts, events+a.between(q.From, first)+by)
+	}
+	if q.To.IsZero() || q.To.After(last) {
+		parts = append(parts, events+a.between(last, q.To)+by)
+	}
+	if n := len(kept.Holes); n > 0 {
+		parts = append(parts, events+a.between(HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1]+1))+
+			fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))+by)
+	}
+	return parts, nil
+}
+
+func notIn(column string, ns []int64) string {
+	if len(ns) == 0 {
+		return ""
+	}
+	return " AND " + column + " NOT IN (" + numbers(ns) + ")"
+}
+
+func numbers(ns []int64) string {
+	var b []byte
+	for i, n := range ns {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
+
+// foldable says whether the question's measures over parts make up those over
+// the whole, which percentiles do not, and whether its groups stand in cells and
+// tag sets.
+func foldable(q analytics.Query) bool {
+	if len(q.GroupBy) == 0 || q.Grain > 0 || q.Measures&analytics.MeasureP95 != 0 {
+		return false
+	}
+	for _, d := range q.GroupBy {
+		if _, ok := eventDimensions[d]; ok {
+			return false
+		}
+	}
+	return true
+}
+
+// orderNames sorts by names in byte order, a missing one ("") first.
+func orderNames(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ", g%d NULLS FIRST", i)
+	}
+	return b.String()
+}

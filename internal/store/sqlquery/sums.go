@@ -1,0 +1,56 @@
+package sqlquery
+
+import (
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+)
+
+// HourOf numbers the hour that a time lies in, since 1970 UTC.
+func HourOf(t time.Time) int64 { return t.UnixMicro() / time.Hour.Microseconds() }
+
+// HourStart is when an hour begins.
+func HourStart(h int64) time.Time { return time.UnixMicro(h * time.Hour.Microseconds()).UTC() }
+
+// Sums is the part of a question's window that kept sums of hours can answer.
+type Sums struct {
+	From, To int64 // hours, half-open
+	// Holes are hours in between that must be read from the events.
+	Holes []int64
+}
+
+// WholeHours gives the hours that lie wholly in the filter's window, half-open;
+// a bound that is missing is the given one.
+func WholeHours(f analytics.Filter, lowest, highest int64) (from, to int64) {
+	from, to = lowest, highest
+	if !f.From.IsZero() {
+		from = HourOf(f.From.Add(time.Hour - time.Microsecond))
+	}
+	if !f.To.IsZero() {
+		to = HourOf(f.To)
+	}
+	return from, to
+}
+
+// servedBySums says whether sums of hours by cell can answer the question at
+// all.
+func servedBySums(q analytics.Query) bool {
+	if q.Status != analytics.StatusAny || len(q.Sources) > 0 || q.Aggregates || q.Measures&analytics.MeasureP95 != 0 {
+		return false
+	}
+	if q.Grain > 0 && q.Grain < time.Hour {
+		return false
+	}
+	cell := func(d analytics.Dimension) bool { _, ok := cellDimensions[d]; return ok }
+	for _, d := range q.GroupBy {
+		if !cell(d) {
+			return false
+		}
+	}
+	for d := range q.Any {
+		if !cell(d) {
+			return false
+		}
+	}
+	return true
+}
