@@ -178,6 +178,8 @@ type PutPrice struct {
 type PutResult struct {
 	Price
 	JobID string `json:"jobId,omitzero"`
+	// Warnings name what the price leaves out and so makes free.
+	Warnings []string `json:"warnings,omitzero"`
 }
 
 // PutPrice stores an own price.
@@ -185,12 +187,16 @@ func (c *Client) PutPrice(ctx context.Context, p PutPrice) (PutResult, error) {
 	return change[PutResult](ctx, c, call{method: http.MethodPut, path: "prices"}, p)
 }
 
-// DeletePrice names an own price to end.
+// DeletePrice names an own price to end or to take back.
 type DeletePrice struct {
 	Provider, Model, Project, ServiceTier, Region string
+	// EffectiveFrom and EffectiveTo bound, half-open, when it is gone: nil is from
+	// now, and for good.
+	EffectiveFrom, EffectiveTo *time.Time
 }
 
-// DeletePrice ends an own price now; calls after that take the shipped one.
+// DeletePrice takes an own price out of force; calls of that time take the
+// shipped one. Calls priced already keep their cost.
 func (c *Client) DeletePrice(ctx context.Context, p DeletePrice) error {
 	q := url.Values{}
 	set(q, "provider", p.Provider)
@@ -198,6 +204,11 @@ func (c *Client) DeletePrice(ctx context.Context, p DeletePrice) error {
 	set(q, "project", p.Project)
 	set(q, "serviceTier", p.ServiceTier)
 	set(q, "region", p.Region)
+	for name, at := range map[string]*time.Time{"effectiveFrom": p.EffectiveFrom, "effectiveTo": p.EffectiveTo} {
+		if at != nil {
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
 	_, err := change[json.RawMessage](ctx, c, call{method: http.MethodDelete, path: "prices", query: q}, nil)
 	return err
 }

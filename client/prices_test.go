@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 )
 
 func TestUnitPriceForms(t *testing.T) {
@@ -26,12 +27,13 @@ func TestUnitPriceForms(t *testing.T) {
 
 func TestDeletePriceNamesExactlyOne(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if got, want := r.Method+" "+r.URL.String(), "DELETE /api/v1/prices?model=m%2F1&project=x&provider=p"; got != want {
+		if got, want := r.Method+" "+r.URL.String(), "DELETE /api/v1/prices?effectiveFrom=2026-01-01T00%3A00%3A00Z&model=m%2F1&project=x&provider=p"; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 		w.WriteHeader(204)
 	})
-	if err := c.DeletePrice(t.Context(), DeletePrice{Provider: "p", Model: "m/1", Project: "x"}); err != nil {
+	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := c.DeletePrice(t.Context(), DeletePrice{Provider: "p", Model: "m/1", Project: "x", EffectiveFrom: &from}); err != nil {
 		t.Error(err)
 	}
 }

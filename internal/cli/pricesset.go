@@ -44,17 +44,12 @@ func (p *pricesSetCmd) Run(s *session) error {
 		}
 		put.Prices[unit] = client.USD(amount)
 	}
-	for _, bound := range []struct {
-		flag, text string
-		set        **time.Time
-	}{{"--from", p.From, &put.EffectiveFrom}, {"--to", p.To, &put.EffectiveTo}} {
-		t, err := parseInstant(bound.flag, bound.text)
-		if err != nil {
-			return err
-		}
-		if !t.IsZero() {
-			*bound.set = &t
-		}
+	var err error
+	if put.EffectiveFrom, err = optionalInstant("--from", p.From); err != nil {
+		return err
+	}
+	if put.EffectiveTo, err = optionalInstant("--to", p.To); err != nil {
+		return err
 	}
 	c, err := s.connect()
 	if err != nil {
@@ -77,6 +72,9 @@ func (p *pricesSetCmd) Run(s *session) error {
 		}
 		return s.writeValue(answered[done]{done{result, job}})
 	}
+	for _, w := range result.Warnings {
+		s.note("Careful: %s.", printable(w))
+	}
 	fmt.Fprintf(s.out, "%s %s: %s from %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), day(result.EffectiveFrom))
 	switch {
 	case job != nil:
@@ -93,6 +91,15 @@ func (p *pricesSetCmd) Run(s *session) error {
 		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
 	}
 	return nil
+}
+
+// optionalInstant is parseInstant, nil when nothing was given.
+func optionalInstant(flag, text string) (*time.Time, error) {
+	t, err := parseInstant(flag, text)
+	if err != nil || t.IsZero() {
+		return nil, err
+	}
+	return &t, nil
 }
 
 // await polls a job until it ends.
@@ -122,29 +129,44 @@ type pricesDeleteCmd struct {
 	Project  string `placeholder:"NAME" help:"The price of this project."`
 	Tier     string `placeholder:"NAME" help:"The price of this service tier."`
 	Region   string `placeholder:"NAME" help:"The price of this region."`
+	From     string `placeholder:"TIME" help:"Take it back from then on: a date or an instant (default: now)."`
+	To       string `placeholder:"TIME" help:"Take it back until then, that instant not included (default: for good)."`
 }
 
 func (*pricesDeleteCmd) Help() string {
-	return `From now on calls take the shipped price, if there is one. Calls priced already keep their cost.
+	return `From now on calls take the shipped price, if there is one. With --from and --to the price is taken back for a time that is
+over, as if it had never been put for it. Calls priced already keep their cost.
 
 Examples:
 
   costprof prices delete openai gpt-4o
-  costprof prices delete openai gpt-4o --project search`
+  costprof prices delete openai gpt-4o --project search
+  costprof prices delete openai gpt-4o --from 2026-10-01 --to 2026-11-01`
 }
 
 func (p *pricesDeleteCmd) Run(s *session) error {
+	gone := client.DeletePrice{Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region}
+	var err error
+	if gone.EffectiveFrom, err = optionalInstant("--from", p.From); err != nil {
+		return err
+	}
+	if gone.EffectiveTo, err = optionalInstant("--to", p.To); err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
-	err = c.DeletePrice(s.ctx, client.DeletePrice{Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region})
-	if err != nil {
+	if err = c.DeletePrice(s.ctx, gone); err != nil {
 		return err
 	}
 	if s.root.JSON {
 		return s.writeValue(answered[map[string]bool]{map[string]bool{"deleted": true}})
 	}
-	fmt.Fprintf(s.out, "The own price of %s %s ended.\n", name(p.Provider), name(p.Model))
+	what := "ended"
+	if gone.EffectiveFrom != nil || gone.EffectiveTo != nil {
+		what = "was taken back for that time; calls priced already keep their cost"
+	}
+	fmt.Fprintf(s.out, "The own price of %s %s %s.\n", name(p.Provider), name(p.Model), what)
 	return nil
 }

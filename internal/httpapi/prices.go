@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type Prices interface {
 	Book() *pricing.Book
 	Put(ctx context.Context, own pricing.Own, actor string) (rating.PutResult, error)
-	Delete(ctx context.Context, sel pricing.Selector, actor string) error
+	Delete(ctx context.Context, r pricing.Removal, actor string) error
 	// Lines explains a stored event's cost.
 	Lines(ctx context.Context, r usage.Record) ([]pricing.Line, error)
 	Unpriced(ctx context.Context, q rating.UnpricedQuery) (rating.UnpricedPage, error)
@@ -54,14 +55,20 @@ func (s *server) priceRoutes() []*route {
 		{
 			id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", summary: "Put an own price over the shipped ones",
 			doc: "Ends what it overlaps. It is applied to stored calls in its interval that had no price or only an estimate, by a background job. " +
-				"Without effectiveFrom it starts with the model's first seen call when the model had no price, else now.",
+				"Without effectiveFrom it starts with the model's first seen call when the model had no price, else now. " +
+				"What the shipped price charges for, or input and output where there is none, and this one leaves out will be free; warnings say so. A price of {} is free without a warning.",
 			body:   jsonBody(s.putSchema()),
 			status: http.StatusOK, answer: s.envelope(schemaOf[putAnswer](s), nil), errors: []int{http.StatusServiceUnavailable}, serve: s.putPrice,
 		},
 		{
-			id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price now",
-			doc:    "Names exactly one: an empty project is the price for all, an empty tier the standard one, an empty region the one for any. Calls from now on take the shipped price.",
-			params: []param{need(providerParam), need(modelParam), projectParam, tierParam, regionParam},
+			id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price, or take it back for a time",
+			doc: "Names exactly one: an empty project is the price for all, an empty tier the standard one, an empty region the one for any. Calls from now on take the shipped price. " +
+				"With effectiveFrom, or effectiveTo, the price is gone in that interval, past or future, and stays outside of it. Calls priced already keep their cost.",
+			params: []param{
+				need(providerParam), need(modelParam), projectParam, tierParam, regionParam,
+				{name: "effectiveFrom", doc: "From when it is gone: an RFC 3339 instant, or a date (its start in UTC). Default: now.", schema: instantOrDate(fromMillennium)},
+				{name: "effectiveTo", doc: "Until when it is gone: an instant, excluded, or a date, included. Default: for good.", schema: instantOrDate(fromMillennium)},
+			},
 			status: http.StatusNoContent, errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, serve: s.deletePrice,
 		},
 		{
@@ -170,7 +177,8 @@ func (s *server) explainPrice(c *call) (*reply, error) {
 
 type putAnswer struct {
 	Price
-	JobID string `json:"jobId,omitempty" doc:"The job that applies it to stored calls; absent when there is nothing to apply."`
+	JobID    string   `json:"jobId,omitempty" doc:"The job that applies it to stored calls; absent when there is nothing to apply."`
+	Warnings []string `json:"warnings,omitempty" doc:"What the price leaves out and so makes free."`
 }
 
 func (s *server) putPrice(c *call) (*reply, error) {
@@ -204,16 +212,28 @@ func (s *server) putPrice(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply{Data: putAnswer{priceJSON(&put.Price.Version), put.JobID}}, nil
+	answer := putAnswer{Price: priceJSON(&put.Price.Version), JobID: put.JobID}
+	for _, u := range put.Uncovered {
+		info := usage.Units[u]
+		answer.Warnings = append(answer.Warnings, fmt.Sprintf("%s is not in this price: %s will cost nothing", info.Price, info.Count))
+	}
+	return &reply{Data: answer}, nil
 }
 
 func (s *server) deletePrice(c *call) (*reply, error) {
+	for _, name := range []string{"effectiveFrom", "effectiveTo"} {
+		if c.q.has(name) && c.q.text(name) == "" {
+			c.q.bad(name, "must be an RFC 3339 instant or a date; leave it out where there is none")
+		}
+	}
+	from, to, err := pricing.ParseInterval(c.q.text("effectiveFrom"), c.q.text("effectiveTo"))
+	c.q.take(err)
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
-	err := s.prices.Delete(c, pricing.Selector{
+	err = s.prices.Delete(c, pricing.Removal{From: from, To: to, Selector: pricing.Selector{
 		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"),
 		ServiceTier: c.q.text("serviceTier"), Region: c.q.text("region"),
-	}, anonymous)
+	}}, anonymous)
 	return &reply{status: http.StatusNoContent}, err
 }

@@ -222,6 +222,8 @@ func TestOwnPrices(t *testing.T) {
 	if put.Data.EffectiveFrom != "2026-11-20T10:00:00Z" || put.Data.JobID == "" {
 		t.Errorf("put %+v", put.Data)
 	}
+	f.do("PUT", "/api/v1/prices", `{"provider":"acme","model":"own-2","prices":{"input":1}}`).want(200).says(`"warnings":["output is not in this price: outputTokens will cost nothing"]`)
+	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-2", "").want(204)
 	f.post("/api/v1/prices/quote", `{"provider":"acme","model":"own-1","inputTokens":1000000,"outputTokens":1,"cachedTokens":10}`).want(200).
 		says(`"priceId":"`+put.Data.PriceID+`"`, `"cost":1.499989`)
 	f.get("/api/v1/prices?provider=acme").want(200).says(put.Data.PriceID, `"cacheRead":0.1`)
@@ -233,6 +235,11 @@ func TestOwnPrices(t *testing.T) {
 	f.get("/api/v1/jobs?state=lost").want(400)
 	f.get("/api/v1/jobs/unknown").want(404)
 
+	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-1&effectiveFrom=soon&effectiveTo=", "").want(400).says("effectiveFrom", "effectiveTo")
+	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-1&effectiveFrom=2026-11-02&effectiveTo=2026-11-01", "").want(400).says("effectiveTo")
+	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-1&effectiveFrom=2026-11-21&effectiveTo=2026-11-21", "").want(204)
+	f.get("/api/v1/prices?provider=acme&at=2026-11-21").want(200).says(`"data":[]`)
+	f.get("/api/v1/prices?provider=acme&at=2026-11-22").want(200).says(`"effectiveFrom":"2026-11-22T00:00:00Z"`)
 	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-1", "").want(204)
 	f.do("DELETE", "/api/v1/prices?provider=acme&model=own-1", "").want(404)
 	f.do("DELETE", "/api/v1/prices?provider=acme&colour=red", "").want(400).says(`"model":["is required"]`, "colour")
@@ -242,8 +249,8 @@ func TestOwnPrices(t *testing.T) {
 			t.Errorf("audit entry %+v", e)
 		}
 	}
-	if len(f.catalog.audit) != 2 {
-		t.Errorf("%d audit entries, want 2", len(f.catalog.audit))
+	if len(f.catalog.audit) != 5 {
+		t.Errorf("%d audit entries, want 5", len(f.catalog.audit))
 	}
 }
 

@@ -50,12 +50,20 @@ func Replace(existing []Own, put Own) (remove []string, puts []Own) {
 	return remove, append(puts, put)
 }
 
-// End takes the own prices that sel names out of force from at on: one in force
-// is ended, a later one removed, an earlier one left as it was.
-func End(existing []Own, sel Selector, at time.Time) (remove []string, puts []Own) {
-	never := Version{From: bound(at)}
+// Removal takes own prices out of force in an interval, half-open; a zero To has
+// no end.
+type Removal struct {
+	Selector
+	From, To time.Time
+}
+
+// Remove takes the own prices that r names out of force: what lies in its
+// interval goes, what lies before and after stays. It returns the ids to remove
+// and the prices to store.
+func Remove(existing []Own, r Removal) (remove []string, puts []Own) {
+	never := Version{From: bound(r.From), To: bound(r.To)}
 	for _, old := range existing {
-		if !sel.Matches(&old.Version) || !overlaps(&old.Version, &never) {
+		if !r.Matches(&old.Version) || !overlaps(&old.Version, &never) {
 			continue
 		}
 		remove = append(remove, old.ID)

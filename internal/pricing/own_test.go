@@ -191,7 +191,7 @@ func apply(t *rapid.T, existing []Own, remove []string, puts []Own) []Own {
 	return out
 }
 
-func TestReplaceAndEndAreIntervalAlgebra(t *testing.T) {
+func TestReplaceAndRemoveAreIntervalAlgebra(t *testing.T) {
 	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	hour := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Hour) }
 	rapid.Check(t, func(t *rapid.T) {
@@ -210,9 +210,13 @@ func TestReplaceAndEndAreIntervalAlgebra(t *testing.T) {
 			var expect func(sel Selector, at time.Time) string
 			if i > 0 && rapid.IntRange(0, 4).Draw(t, "end") == 0 {
 				at := hour(rapid.IntRange(-1, 21).Draw(t, "at"))
-				remove, puts = End(owns, sel, at)
+				gone := Removal{Selector: sel, From: at}
+				if rapid.Bool().Draw(t, "for a time") {
+					gone.To = at.Add(time.Duration(rapid.IntRange(1, 12).Draw(t, "hours")) * time.Hour)
+				}
+				remove, puts = Remove(owns, gone)
 				expect = func(s Selector, when time.Time) string {
-					if s == sel && !when.Before(at) {
+					if s == sel && !when.Before(at) && (gone.To.IsZero() || when.Before(gone.To)) {
 						return ""
 					}
 					return priceAt(t, before, s, when)

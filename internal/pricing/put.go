@@ -48,16 +48,32 @@ func ParsePut(r PutRequest) (Own, error) {
 	}
 	v.ServiceTier = tierName(bad.name("serviceTier", r.ServiceTier, 0, usage.MaxTextLength))
 	v.Region = regionName(bad.name("region", r.Region, 0, usage.MaxTextLength))
-	v.From = bad.instant("effectiveFrom", r.EffectiveFrom, 0)
-	v.To = bad.instant("effectiveTo", r.EffectiveTo, 1)
-	if !v.From.IsZero() && !v.To.IsZero() && !v.From.Before(v.To) {
-		bad.add("effectiveTo", "must be after effectiveFrom")
-	}
+	v.From, v.To = bad.interval(r.EffectiveFrom, r.EffectiveTo)
 	v.Rates = bad.rates(r.Prices)
 	if len(bad) > 0 {
 		return Own{}, &fault.Error{Code: fault.Invalid, Message: "Validation failed", Details: bad}
 	}
 	return Own{Version: v.sealed()}, nil
+}
+
+// ParseInterval reads when an own price is in force, as ParsePut does: what was
+// not given is the zero time.
+func ParseInterval(effectiveFrom, effectiveTo string) (from, to time.Time, err error) {
+	bad := make(problems)
+	from, to = bad.interval(effectiveFrom, effectiveTo)
+	if len(bad) > 0 {
+		return from, to, &fault.Error{Code: fault.Invalid, Message: "Validation failed", Details: bad}
+	}
+	return from, to, nil
+}
+
+func (p problems) interval(effectiveFrom, effectiveTo string) (from, to time.Time) {
+	from = p.instant("effectiveFrom", effectiveFrom, 0)
+	to = p.instant("effectiveTo", effectiveTo, 1)
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		p.add("effectiveTo", "must be after effectiveFrom")
+	}
+	return from, to
 }
 
 // Starting gives an own price its start. It returns fault.Invalid when the

@@ -102,6 +102,8 @@ type PutResult struct {
 	Price pricing.Own
 	// JobID is the run that applies it to calls without a price.
 	JobID string
+	// Uncovered are what it makes free without saying so: see pricing's method.
+	Uncovered []usage.Unit
 }
 
 // Put stores an own price, ending what it overlaps, and starts the run that
@@ -150,28 +152,42 @@ func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutRe
 		return PutResult{}, err
 	}
 	s.signal()
-	return PutResult{Price: own, JobID: run.ID}, nil
+	return PutResult{Price: own, JobID: run.ID, Uncovered: next.book.Uncovered(&own.Version)}, nil
 }
 
-// Delete takes own prices out of force from now on; fault.NotFound when there
-// is none. Calls that they priced keep their cost.
-func (s *Service) Delete(ctx context.Context, sel pricing.Selector, actor string) error {
+// Delete takes own prices out of force, from now on where the removal has no
+// start; fault.NotFound when none is in force then, fault.Invalid when it would
+// end before it starts. Calls that they priced keep their cost; calls without a
+// price that another own price covers now take that.
+func (s *Service) Delete(ctx context.Context, r pricing.Removal, actor string) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	current := s.current.Load()
-	sel.Provider = current.book.ProviderID(sel.Provider)
-	remove, puts := pricing.End(current.own, sel, now)
+	r.Provider = current.book.ProviderID(r.Provider)
+	if r.From.IsZero() {
+		r.From = now
+	}
+	if !r.To.IsZero() && !r.From.Before(r.To) {
+		return fault.Field("effectiveTo", "must be after effectiveFrom ("+r.From.Format(time.RFC3339Nano)+")")
+	}
+	remove, puts := pricing.Remove(current.own, r)
 	if len(remove) == 0 {
-		return fault.New(fault.NotFound, "There is no own price in force for %s %s", usage.Shorten(sel.Provider), usage.Shorten(sel.Model))
+		return fault.New(fault.NotFound, "There is no own price in force for %s %s in that time", usage.Shorten(r.Provider), usage.Shorten(r.Model))
 	}
 	next, err := s.with(remove, puts)
 	if err != nil {
 		return err
 	}
-	deleted := selectedBy(sel)
+	deleted := removal{selectedBy(r.Selector), r.From, r.To}
 	detail := change{Deleted: &deleted, Removed: remove}
-	return s.replace(ctx, next, remove, puts, entry{now, actor, "prices.delete", detail})
+	if err := s.replace(ctx, next, remove, puts, entry{now, actor, "prices.delete", detail}); err != nil {
+		return err
+	}
+	if r.From.Before(now) {
+		s.Recheck()
+	}
+	return nil
 }
 
 // with is the current prices without some and with others.
@@ -262,10 +278,17 @@ func (s *Service) Lines(ctx context.Context, r usage.Record) ([]pricing.Line, er
 // change is the detail of an audit entry about prices.
 type change struct {
 	Price   *pricing.Own `json:"price,omitempty"`
-	Deleted *selected    `json:"deleted,omitempty"`
+	Deleted *removal     `json:"deleted,omitempty"`
 	// Removed are the ids of prices that were ended or replaced.
 	Removed []string `json:"removed,omitempty"`
 	JobID   string   `json:"jobId,omitempty"`
+}
+
+// removal is a pricing.Removal in the audit log.
+type removal struct {
+	selected
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
 }
 
 // selected is a pricing.Selector in the audit log and in a run's record.

@@ -190,12 +190,71 @@ func TestPutSamePriceAgain(t *testing.T) {
 	}
 }
 
+func fromNow(provider, model string) pricing.Removal {
+	return pricing.Removal{Selector: pricing.Selector{Provider: provider, Model: model}}
+}
+
+// A price put by mistake for a time that is over can be taken back: calls that
+// come late do not take it, nor do those that waited for a price; calls priced
+// already keep their cost.
+func TestDeleteOfThePast(t *testing.T) {
+	r := newRig(t)
+	r.put(pricing.PutRequest{Provider: "acme", Model: "nova", EffectiveFrom: "2026-01-01", Prices: twoEight})
+	day := func(d int) time.Time { return time.Date(2026, 2, d, 0, 0, 0, 0, time.UTC) }
+	r.store(call("a", "acme", "nova", day(10)))
+	gone := fromNow("acme", "nova")
+	gone.From, gone.To = day(5), day(15)
+	if err := r.Delete(t.Context(), gone, "tester"); err != nil {
+		t.Fatal(err)
+	}
+	r.store(call("b", "acme", "nova", day(5)), call("c", "acme", "nova", day(15)), call("d", "acme", "nova", day(4)), call("e", "acme", "nova", noon),
+		call("f", "acme", "nova", day(15).Add(-time.Microsecond)))
+	r.settled()
+	want := []string{"a catalog 0.0028", "b unpriced 0", "c catalog 0.0028", "d catalog 0.0028", "e catalog 0.0028", "f unpriced 0"}
+	if diff := cmp.Diff(want, r.costs()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := r.Delete(t.Context(), gone, "tester"); fault.CodeOf(err) != fault.NotFound {
+		t.Errorf("again: %v", err)
+	}
+	for _, at := range []time.Time{day(5), day(4)} {
+		if err := r.Delete(t.Context(), pricing.Removal{Selector: gone.Selector, From: day(5), To: at}, "tester"); fault.CodeOf(err) != fault.Invalid {
+			t.Errorf("from %v to %v: %v", day(5), at, err)
+		}
+	}
+	gone.From, gone.To = time.Time{}, r.now.Add(-time.Hour)
+	if err := r.Delete(t.Context(), gone, "tester"); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("from now to an hour ago: %v", err)
+	}
+	last := r.catalog.log[len(r.catalog.log)-1]
+	for _, e := range r.catalog.log {
+		if e.Action == "prices.delete" {
+			last = e
+		}
+	}
+	if text := string(last.Detail); !strings.Contains(text, `"from":"2026-02-05T00:00:00Z","to":"2026-02-15T00:00:00Z"`) || last.Actor != "tester" {
+		t.Errorf("audit entry of %s: %s", last.Actor, text)
+	}
+	// What is gone stays gone after a restart.
+	r.open()
+	if q, err := r.Book().Quote(pricing.Call{Provider: "acme", Model: "nova", At: day(10)}); err != nil || q.Source != usage.SourceUnpriced {
+		t.Errorf("after a restart: %+v, %v", q, err)
+	}
+	// A price for all takes the place of the project's that is taken back, for the
+	// calls that had none.
+	r.put(pricing.PutRequest{Provider: "acme", Model: "nova", EffectiveFrom: "2026-02-05", EffectiveTo: "2026-02-07", Prices: twoEight})
+	r.settled()
+	if got := r.costs()[1]; got != "b catalog 0.0028" {
+		t.Errorf("with a price for that time: %s", got)
+	}
+}
+
 func TestDelete(t *testing.T) {
 	r := newRig(t)
 	put := r.put(pricing.PutRequest{Provider: "acme", Model: "nova", EffectiveFrom: "2026-01-01", Prices: twoEight})
 	r.store(call("a", "acme", "nova", noon))
 	r.now = noon.Add(time.Hour)
-	if err := r.Delete(t.Context(), pricing.Selector{Provider: "ACME", Model: "nova"}, "tester"); err != nil {
+	if err := r.Delete(t.Context(), fromNow("ACME", "nova"), "tester"); err != nil {
 		t.Fatal(err)
 	}
 	r.store(call("b", "acme", "nova", noon.Add(time.Minute)), call("c", "acme", "nova", r.now))
@@ -209,13 +268,13 @@ func TestDelete(t *testing.T) {
 	if a.PriceID != put.Price.ID {
 		t.Fatalf("a has the price %s", a.PriceID)
 	}
-	for _, sel := range []pricing.Selector{{Provider: "acme", Model: "nova"}, {Provider: "acme", Model: "none"}, {Provider: "openai", Model: "gpt-4o"}} {
+	for _, sel := range []pricing.Removal{fromNow("acme", "nova"), fromNow("acme", "none"), fromNow("openai", "gpt-4o")} {
 		if err := r.Delete(t.Context(), sel, "tester"); fault.CodeOf(err) != fault.NotFound {
 			t.Errorf("Delete(%+v) = %v, want not found", sel, err)
 		}
 	}
 	r.put(pricing.PutRequest{Provider: "azure-openai", Model: "nova", EffectiveFrom: "2026-01-01", Prices: twoEight})
-	if err := r.Delete(t.Context(), pricing.Selector{Provider: "Azure-OpenAI", Model: "nova"}, "tester"); err != nil {
+	if err := r.Delete(t.Context(), fromNow("Azure-OpenAI", "nova"), "tester"); err != nil {
 		t.Errorf("by the provider's other name: %v", err)
 	}
 	if e := r.catalog.log[1]; e.Action != "prices.delete" || !strings.Contains(string(e.Detail), `"model":"nova"`) {
