@@ -123,43 +123,6 @@ func (c *Client) Timeseries(ctx context.Context, r TimeseriesRequest) (Timeserie
 	return Timeseries{Series: []Series{{Points: e.Data}}, Meta: e.Meta}, nil
 }
 
-// FlamegraphRequest asks for cost as a tree.
-type FlamegraphRequest struct {
-	Filter
-	// Levels are dimensions from the root outwards; empty is feature, model.
-	Levels []string
-	// MaxNodes bounds the tree; 0 is the server's default.
-	MaxNodes int
-}
-
-// Values gives the request as query parameters.
-func (r *FlamegraphRequest) Values() url.Values {
-	q := r.Filter.Values()
-	setList(q, "levels", r.Levels)
-	setInt(q, "maxNodes", r.MaxNodes)
-	return q
-}
-
-// Node is one frame; its value is the sum of its children's.
-type Node struct {
-	Name   string `json:"name"`
-	Value  USD    `json:"value"`
-	Calls  int64  `json:"callCount"`
-	Tokens int64  `json:"tokens"`
-	// Folded marks a node that stands for smaller siblings.
-	Folded   bool   `json:"folded"`
-	Children []Node `json:"children"`
-}
-
-// Flamegraph asks for the tree.
-func (c *Client) Flamegraph(ctx context.Context, r FlamegraphRequest) (Node, Meta, error) {
-	if len(r.Levels) == 0 {
-		r.Levels = []string{"feature", "model"}
-	}
-	e, err := ask[Node](ctx, c, "analytics/flamegraph", r.Values())
-	return e.Data, e.Meta, err
-}
-
 // PromptsRequest asks for calls with far more input than usual.
 type PromptsRequest struct {
 	Filter

@@ -16,8 +16,9 @@ const Other = "(other)"
 const DefaultMaxNodes = 5_000
 
 // Node is a node of a flame tree. Value and counts of a node with children are
-// exactly the sums of theirs. Children come dearest first, then by name in byte
-// order; a leaf's are nil, those of the root of an empty tree are not.
+// exactly the sums of theirs and, in a call tree, of its own. Children come
+// dearest first, then by name in byte order; a leaf's are nil, those of the root
+// of an empty tree are not.
 type Node struct {
 	Name     string      `json:"name"`
 	Value    money.Total `json:"value"`
@@ -26,7 +27,27 @@ type Node struct {
 	Unpriced int64       `json:"unpricedCalls"`
 	Fallback int64       `json:"fallbackCalls"`
 	Folded   bool        `json:"folded,omitempty"` // stands for smaller siblings
-	Children []*Node     `json:"children,omitzero"`
+	// Own is what a node with children has beside them; only in call trees.
+	Own *Share `json:"own,omitempty"`
+	// The other period's side; only in differences.
+	*Change
+	Children []*Node `json:"children,omitzero"`
+}
+
+// Share is a part of a node.
+type Share struct {
+	Value  money.Total `json:"value"`
+	Calls  int64       `json:"callCount"`
+	Tokens int64       `json:"tokens"`
+}
+
+// Change is a node's side in the period that it is compared with. Delta is
+// Value less Baseline.
+type Change struct {
+	Baseline       money.Total `json:"baseline" required:"false"`
+	Delta          money.Total `json:"delta" required:"false"`
+	BaselineCalls  int64       `json:"baselineCallCount" required:"false"`
+	BaselineTokens int64       `json:"baselineTokens" required:"false"`
 }
 
 // Flame makes the tree of the answers to one Query for each depth: byDepth[k]
@@ -40,8 +61,53 @@ type Node struct {
 // from the next deeper one, which then must not be cut. fault.Invalid when the
 // tokens do not fit 63 bits.
 func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
+	pairs := make([][]FlamePair, len(byDepth))
+	for depth, rows := range byDepth {
+		if rows == nil {
+			continue
+		}
+		pairs[depth] = make([]FlamePair, len(rows))
+		for i := range rows {
+			pairs[depth][i] = FlamePair{Row: rows[i]}
+		}
+	}
+	return fold(pairs, maxNodes, false)
+}
+
+// FlamePair is what one node is in two periods: the one asked for, and the one it is
+// compared with. Names are those of Row.
+type FlamePair struct{ Row, Baseline Row }
+
+// FlamePairs puts the rows of two answers to the same question together by their
+// names; what one of them has not is empty there.
+func FlamePairs(now, before []Row) []FlamePair {
+	out := make([]FlamePair, 0, max(len(now), len(before)))
+	index := make(map[string]int, len(now))
+	for i := range now {
+		index[Path(now[i].Names)] = len(out)
+		out = append(out, FlamePair{Row: now[i]})
+	}
+	for i := range before {
+		at, known := index[Path(before[i].Names)]
+		if !known {
+			at = len(out)
+			out = append(out, FlamePair{Row: Row{Names: before[i].Names}})
+		}
+		out[at].Baseline = before[i]
+	}
+	return out
+}
+
+// Difference makes the tree of two periods as Flame does that of one. What is
+// folded is folded on both sides: a node counts as dear as it was in the dearer
+// of the two. So each answer may be cut to the rows that are among the maxNodes
+// dearest of either period, when both sides of these are whole.
+func Difference(byDepth [][]FlamePair, maxNodes int) (*Node, error) {
+	return fold(slices.Clone(byDepth), maxNodes, true)
+}
+
+func fold(byDepth [][]FlamePair, maxNodes int, compared bool) (*Node, error) {
 	leaf := len(byDepth) - 1
-	byDepth = slices.Clone(byDepth)
 	for depth := leaf - 1; depth >= 0; depth-- {
 		if byDepth[depth] == nil {
 			var err error
@@ -51,70 +117,113 @@ func Flame(byDepth [][]Row, maxNodes int) (*Node, error) {
 		}
 	}
 	var nodes []*flameNode
-	for depth, rows := range byDepth {
-		for i := range rows {
-			nodes = append(nodes, &flameNode{row: &rows[i], depth: depth})
+	for depth, pairs := range byDepth {
+		for i := range pairs {
+			nodes = append(nodes, &flameNode{FlamePair: &pairs[i], depth: depth})
 		}
 	}
 	slices.SortFunc(nodes, func(a, b *flameNode) int {
-		return cmp.Or(b.row.Cost.Cmp(a.row.Cost), cmp.Compare(a.depth, b.depth), slices.Compare(a.row.Names, b.row.Names))
+		return cmp.Or(b.dearest().Cmp(a.dearest()), cmp.Compare(a.depth, b.depth), slices.Compare(a.Row.Names, b.Row.Names))
 	})
 	nodes = keepable(nodes, leaf, maxNodes)
 
 	root := &Node{Name: "Project", Children: []*Node{}}
+	if compared {
+		root.Change = &Change{}
+	}
 	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
 		total := &byDepth[0][0]
-		if err := total.Fits(); err != nil {
+		if err := total.Row.Fits(); err != nil {
 			return nil, err
 		}
-		root.measure(total)
+		if err := total.Baseline.Fits(); err != nil {
+			return nil, err
+		}
+		root.measure(total, compared)
 	}
 	for _, n := range nodes {
 		if n.parent == nil {
 			n.node = root
 			continue
 		}
-		n.node = &Node{Name: n.row.Names[n.depth-1]}
-		n.node.measure(n.row)
+		n.node = &Node{Name: n.Row.Names[n.depth-1]}
+		n.node.measure(n.FlamePair, compared)
 		n.parent.node.Children = append(n.parent.node.Children, n.node)
 	}
 	for _, n := range nodes {
-		rest := *n.node
-		rest.Name, rest.Folded, rest.Children = Other, true, nil
-		for _, c := range n.node.Children {
-			rest.Value = rest.Value.Sub(c.Value)
-			rest.Calls -= c.Calls
-			rest.Tokens -= c.Tokens
-			rest.Unpriced -= c.Unpriced
-			rest.Fallback -= c.Fallback
+		if n.depth < leaf {
+			if rest, some := n.node.rest(); some {
+				n.node.Children = append(n.node.Children, rest)
+			}
 		}
-		if n.depth < leaf && rest.Calls != 0 {
-			n.node.Children = append(n.node.Children, &rest)
-		}
-		slices.SortFunc(n.node.Children, func(a, b *Node) int {
-			return cmp.Or(b.Value.Cmp(a.Value), strings.Compare(a.Name, b.Name), compareFolded(a, b))
-		})
+		n.node.sort()
 	}
 	return root, nil
 }
 
-func (n *Node) measure(r *Row) {
+func (n *Node) measure(p *FlamePair, compared bool) {
+	r, b := &p.Row, &p.Baseline
 	n.Value, n.Calls, n.Tokens, n.Unpriced, n.Fallback = r.Cost, r.Calls, r.Tokens(), r.Unpriced, r.Fallback
+	if compared {
+		n.Change = &Change{b.Cost, r.Cost.Sub(b.Cost), b.Calls, b.Tokens()}
+	}
+}
+
+// rest is what the node has beyond its children, and whether that is anything.
+func (n *Node) rest() (*Node, bool) {
+	rest := *n
+	rest.Name, rest.Folded, rest.Children = Other, true, nil
+	some := false
+	if n.Change != nil {
+		change := *n.Change
+		rest.Change = &change
+	}
+	for _, c := range n.Children {
+		rest.Value = rest.Value.Sub(c.Value)
+		rest.Calls -= c.Calls
+		rest.Tokens -= c.Tokens
+		rest.Unpriced -= c.Unpriced
+		rest.Fallback -= c.Fallback
+		if rest.Change != nil {
+			rest.Baseline = rest.Baseline.Sub(c.Baseline)
+			rest.Delta = rest.Delta.Sub(c.Delta)
+			rest.BaselineCalls -= c.BaselineCalls
+			rest.BaselineTokens -= c.BaselineTokens
+		}
+	}
+	if rest.Change != nil {
+		some = rest.BaselineCalls != 0
+	}
+	return &rest, some || rest.Calls != 0
+}
+
+// sort puts the children dearest first.
+func (n *Node) sort() {
+	slices.SortFunc(n.Children, func(a, b *Node) int {
+		before := 0
+		if a.Change != nil && b.Change != nil {
+			before = b.Baseline.Cmp(a.Baseline)
+		}
+		return cmp.Or(b.Value.Cmp(a.Value), before, strings.Compare(a.Name, b.Name), compareFolded(a, b))
+	})
 }
 
 // rollUp sums rows by their first names.
-func rollUp(rows []Row, depth int) ([]Row, error) {
-	sums := []Row{}
+func rollUp(rows []FlamePair, depth int) ([]FlamePair, error) {
+	sums := []FlamePair{}
 	index := map[string]int{}
 	for i := range rows {
-		names := rows[i].Names[:depth]
-		at, known := index[path(names)]
+		names := rows[i].Row.Names[:depth]
+		at, known := index[Path(names)]
 		if !known {
 			at = len(sums)
-			index[path(names)] = at
-			sums = append(sums, Row{Names: names})
+			index[Path(names)] = at
+			sums = append(sums, FlamePair{Row: Row{Names: names}})
 		}
-		if err := sums[at].Merge(&rows[i]); err != nil {
+		if err := sums[at].Row.Merge(&rows[i].Row); err != nil {
+			return nil, err
+		}
+		if err := sums[at].Baseline.Merge(&rows[i].Baseline); err != nil {
 			return nil, err
 		}
 	}
@@ -122,14 +231,23 @@ func rollUp(rows []Row, depth int) ([]Row, error) {
 }
 
 type flameNode struct {
-	row    *Row
+	*FlamePair
 	depth  int
 	parent *flameNode
-	// unseen counts the calls that no kept child has: an "(other)" stands for
-	// them.
+	// unseen counts the calls that no kept child has, on both sides: an "(other)"
+	// stands for them.
 	unseen int64
 	node   *Node
 }
+
+func (p *FlamePair) dearest() money.Total {
+	if p.Baseline.Cost.Cmp(p.Row.Cost) > 0 {
+		return p.Baseline.Cost
+	}
+	return p.Row.Cost
+}
+
+func (p *FlamePair) calls() int64 { return p.Row.Calls + p.Baseline.Calls }
 
 // keepable gives the longest beginning of nodes, ranked dearest first and parents
 // before children, that with the "(other)" nodes it needs is within maxNodes. It
@@ -143,19 +261,19 @@ func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
 			break
 		}
 		if n.depth > 0 {
-			n.parent = known[path(n.row.Names[:n.depth-1])]
+			n.parent = known[Path(n.Row.Names[:n.depth-1])]
 			if n.parent == nil {
 				continue // cut away with its parent, whose "(other)" holds it
 			}
-			if n.parent.unseen -= n.row.Calls; n.parent.unseen == 0 {
+			if n.parent.unseen -= n.calls(); n.parent.unseen == 0 {
 				others--
 			}
 		}
 		if n.depth < leaf {
-			if n.unseen = n.row.Calls; n.unseen != 0 {
+			if n.unseen = n.calls(); n.unseen != 0 {
 				others++
 			}
-			known[path(n.row.Names)] = n
+			known[Path(n.Row.Names)] = n
 		}
 		kept = append(kept, n)
 		if len(kept)+others <= maxNodes {
@@ -165,8 +283,8 @@ func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
 	return kept[:fits]
 }
 
-// path joins names unambiguously: no name contains U+0000.
-func path(names []string) string {
+// Path joins names unambiguously: no name contains U+0000.
+func Path(names []string) string {
 	var b strings.Builder
 	for _, n := range names {
 		b.WriteString(n)

@@ -274,6 +274,42 @@ func TestFlameSumsUpSmallBranches(t *testing.T) {
 	}
 }
 
+func TestFlameFormats(t *testing.T) {
+	server := answers(t, map[string]string{"/api/v1/analytics/flamegraph": "what the server wrote"})
+	dir := t.TempDir()
+	for _, file := range []string{"a.pb.gz", "A.PB.GZ", "a.prof", "a.speedscope.json", "a.folded", "a.collapsed"} {
+		file = filepath.Join(dir, file)
+		if got := run(t, "--server", server, "flame", "-o", file); got.code != 0 {
+			t.Errorf("%s: %+v", file, got)
+		}
+		if b, err := os.ReadFile(file); err != nil || string(b) != "what the server wrote" {
+			t.Errorf("%s holds %q, %v", file, b, err)
+		}
+	}
+	if got := run(t, "--server", server, "flame", "--format", "folded"); got.out != "what the server wrote" {
+		t.Errorf("%+v", got)
+	}
+	for _, args := range [][]string{{"-o", "cost.svg"}, {"-o", "cost"}, {"--format", "svg"}} {
+		if got := run(t, append([]string{"--server", server, "flame"}, args...)...); got.code != exitUsage {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}
+
+func TestFlameDifference(t *testing.T) {
+	server := answers(t, map[string]string{"/api/v1/analytics/flamegraph": `{"data":{"name":"Project","value":10,"baseline":4,"delta":6,"callCount":6,"baselineCallCount":3,"children":[
+		{"name":"a","value":10,"baseline":1.5,"delta":8.5,"callCount":6,"baselineCallCount":1},{"name":"b","value":0,"baseline":2.5,"delta":-2.5,"callCount":0,"baselineCallCount":2}]}}`})
+	got := run(t, "--server", server, "flame", "--baseline", "2026-01-01,2026-01-31")
+	const want = "" +
+		"NAME           COST   BEFORE    CHANGE  CALLS  BEFORE\n" +
+		"all calls  $10.0000  $4.0000  +$6.0000      6       3\n" +
+		"├─ a       $10.0000  $1.5000  +$8.5000      6       1\n" +
+		"└─ b        $0.0000  $2.5000  -$2.5000      0       2\n"
+	if got.out != want {
+		t.Errorf("got\n%swant\n%s", got.out, want)
+	}
+}
+
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -13,7 +15,9 @@ type flameCmd struct {
 	Levels   []string `default:"feature,model" placeholder:"DIM" help:"Dimensions from the root outwards, any order: feature, model, provider, user, department, project, environment, session, operation, tag:NAME."`
 	MaxNodes int      `default:"5000" help:"Most nodes the server answers; smaller siblings become (other)."`
 	Min      float64  `default:"0.5" placeholder:"PERCENT" help:"Sum up branches below this share of the whole."`
-	Output   string   `short:"o" placeholder:"FILE.json" help:"Write the tree as JSON to a file instead (- for standard output)."`
+	Baseline string   `placeholder:"FROM,TO" help:"Compare with another period: two dates, the last one included, or two instants."`
+	Output   string   `short:"o" placeholder:"FILE" help:"Write a file instead (- for standard output)."`
+	Format   string   `placeholder:"FORMAT" help:"Form of the file: json, pprof, speedscope or folded. Default: by its ending (.json, .pb.gz, .speedscope.json, .folded)."`
 	filterFlags
 }
 
@@ -24,7 +28,10 @@ Examples:
 
   costprof flame --levels department,feature,model --last 7d
   costprof flame --levels feature,tag:team --min 0
-  costprof flame -o flame.json`
+  costprof flame --from 2026-11-01 --to 2026-11-30 --baseline 2026-10-01,2026-10-31
+  costprof flame -o cost.pb.gz && go tool pprof -top cost.pb.gz
+  costprof flame -o cost.speedscope.json     # opens on speedscope.app
+  costprof flame -o cost.folded              # for flamegraph.pl, inferno and the like`
 }
 
 func (f *flameCmd) Run(s *session) error {
@@ -38,16 +45,20 @@ func (f *flameCmd) Run(s *session) error {
 	if f.Min < 0 || f.Min > 100 {
 		return usagef("--min must be between 0 and 100")
 	}
+	format, err := f.format()
+	if err != nil {
+		return err
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
-	request := client.FlamegraphRequest{Filter: filter, Levels: f.Levels, MaxNodes: f.MaxNodes}
-	if s.root.JSON && f.Output == "" {
+	request := client.FlamegraphRequest{Filter: filter, Levels: f.Levels, MaxNodes: f.MaxNodes, Baseline: f.Baseline}
+	if s.root.JSON && format == "" {
 		return s.passOn(c, "analytics/flamegraph", request.Values())
 	}
-	if f.Output != "" {
-		return f.write(s, c, request)
+	if format != "" {
+		return f.write(s, c, request, format)
 	}
 	tree, meta, err := c.Flamegraph(s.ctx, request)
 	if err != nil {
@@ -62,54 +73,112 @@ func (f *flameCmd) Run(s *session) error {
 	return nil
 }
 
+// flameEndings are tried in this order.
+var flameEndings = []struct{ ending, format string }{
+	{".pb.gz", "pprof"},
+	{".pprof", "pprof"},
+	{".prof", "pprof"},
+	{".speedscope.json", "speedscope"},
+	{".speedscope", "speedscope"},
+	{".folded", "folded"},
+	{".collapsed", "folded"},
+	{".json", "json"},
+}
+
+// format is the form of the file to write, "" when there is none to write.
+func (f *flameCmd) format() (string, error) {
+	switch f.Format {
+	case "json", "pprof", "speedscope", "folded":
+		return f.Format, nil
+	case "":
+	default:
+		return "", usagef("--format %q must be json, pprof, speedscope or folded", f.Format)
+	}
+	switch f.Output {
+	case "":
+		return "", nil
+	case "-":
+		return "json", nil
+	}
+	for _, e := range flameEndings {
+		if strings.HasSuffix(strings.ToLower(f.Output), e.ending) {
+			return e.format, nil
+		}
+	}
+	return "", usagef("the ending of %q says no format: .json, .pb.gz, .speedscope.json or .folded do, or give --format", f.Output)
+}
+
 // write puts the tree alone into a file: what flame graph viewers read.
-func (f *flameCmd) write(s *session, c *client.Client, request client.FlamegraphRequest) error {
-	answer, err := c.Get(s.ctx, "analytics/flamegraph", request.Values())
+func (f *flameCmd) write(s *session, c *client.Client, request client.FlamegraphRequest, format string) error {
+	content, err := f.content(s, c, request, format)
 	if err != nil {
 		return err
 	}
-	var envelope struct {
-		Data json.RawMessage `json:"data"`
+	if f.Output == "-" || f.Output == "" {
+		if format == "pprof" && s.term.tty {
+			return usagef("a profile is not for a terminal: give -o FILE.pb.gz, or send it into another program")
+		}
+		_, err := s.out.Write(content)
+		return err
 	}
-	if err := json.Unmarshal(answer, &envelope); err != nil {
-		return fmt.Errorf("reading the flame graph: %w", err)
-	}
-	if f.Output == "-" {
-		return s.writeJSON(envelope.Data)
-	}
-	if err := writeFile(f.Output, append(envelope.Data, '\n')); err != nil {
+	if err := writeFile(f.Output, content); err != nil {
 		return err
 	}
 	s.note("Wrote %s.", printable(f.Output))
 	return nil
 }
 
+func (f *flameCmd) content(s *session, c *client.Client, request client.FlamegraphRequest, format string) ([]byte, error) {
+	if format != "json" {
+		return c.FlamegraphFile(s.ctx, request, format)
+	}
+	answer, err := c.Get(s.ctx, "analytics/flamegraph", request.Values())
+	if err != nil {
+		return nil, err
+	}
+	var envelope struct {
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(answer, &envelope); err != nil {
+		return nil, fmt.Errorf("reading the flame graph: %w", err)
+	}
+	return append(envelope.Data, '\n'), nil
+}
+
 func drawTree(s *session, tree client.Node, least float64) {
-	t := &table{columns: []column{
-		{title: "NAME", shrink: true, least: 30},
-		{title: "COST", right: true},
-		{title: "SHARE", right: true, drop: 1},
-		{title: "CALLS", right: true, drop: 3},
-		{title: "TOKENS", right: true, drop: 4},
-		{title: "", drop: 2},
-	}}
+	t := &table{columns: []column{{title: "NAME", shrink: true, least: 30}, {title: "COST", right: true}}}
+	compared := tree.Baseline != ""
+	if compared {
+		t.columns = append(t.columns, column{title: "BEFORE", right: true}, column{title: "CHANGE", right: true}, column{title: "CALLS", right: true, drop: 2}, column{title: "BEFORE", right: true, drop: 3})
+	} else {
+		t.columns = append(t.columns, column{title: "SHARE", right: true, drop: 1}, column{title: "CALLS", right: true, drop: 3}, column{title: "TOKENS", right: true, drop: 4}, column{title: "", drop: 2})
+	}
 	row := func(label string, n *client.Node) {
+		if compared {
+			t.add(label, money(n.Value), money(n.Baseline), signed(n.Delta), count(n.Calls), count(n.BaselineCalls))
+			return
+		}
 		share := part(n.Value, tree.Value)
 		t.add(label, money(n.Value), percent(share), count(n.Calls), count(n.Tokens), bar(share, 20))
+	}
+	isSmall := func(n client.Node) bool {
+		return part(n.Value, tree.Value) < least && (!compared || part(n.Baseline, tree.Baseline) < least)
 	}
 	// The root has a fixed name, which would read as one of the projects.
 	row("all calls", &tree)
 	var walk func(n *client.Node, indent string)
 	walk = func(n *client.Node, indent string) {
 		shown, small := n.Children, client.Node{}
-		for i := range shown {
-			// Dearest first: what follows is smaller still.
-			if part(shown[i].Value, tree.Value) < least && len(shown)-i > 1 {
-				small = addUp(shown[i:])
-				small.Name = fmt.Sprintf("(%s smaller)", count(int64(len(shown)-i)))
-				shown = shown[:i]
-				break
+		var hidden []client.Node
+		for _, c := range n.Children {
+			if isSmall(c) {
+				hidden = append(hidden, c)
 			}
+		}
+		if len(hidden) > 1 {
+			small = addUp(hidden, compared)
+			small.Name = fmt.Sprintf("(%s smaller)", count(int64(len(hidden))))
+			shown = slices.DeleteFunc(slices.Clone(shown), isSmall)
 		}
 		for i := range shown {
 			last := i == len(shown)-1 && small.Name == ""
@@ -128,14 +197,27 @@ func drawTree(s *session, tree client.Node, least float64) {
 	t.write(s.out, s.term)
 }
 
-func addUp(nodes []client.Node) client.Node {
+// signed is a change of money: with a plus when it grew.
+func signed(delta client.USD) string {
+	text := money(delta)
+	if strings.HasPrefix(string(delta), "-") || text == money("0") {
+		return text
+	}
+	return "+" + text
+}
+
+func addUp(nodes []client.Node, compared bool) client.Node {
 	var total client.Node
-	amounts := make([]client.USD, len(nodes))
-	for i, n := range nodes {
-		amounts[i] = n.Value
+	var amounts, before, changes []client.USD
+	for _, n := range nodes {
+		amounts, before, changes = append(amounts, n.Value), append(before, n.Baseline), append(changes, n.Delta)
 		total.Calls += n.Calls
 		total.Tokens += n.Tokens
+		total.BaselineCalls += n.BaselineCalls
 	}
 	total.Value = sum(amounts...)
+	if compared {
+		total.Baseline, total.Delta = sum(before...), sum(changes...)
+	}
 	return total
 }

@@ -70,16 +70,7 @@ func (s *server) analyticsRoutes() []*route {
 			answer: s.envelope(anyOf(arrayOf(schemaOf[point](s)), arrayOf(schemaOf[series](s))), schemaOf[timeseriesMeta](s)),
 			serve:  s.timeseries,
 		}),
-		ask("flamegraph", route{
-			summary: "Spend as a tree",
-			doc:     "Values of parents are exactly the sums of their children's. Beyond maxNodes the smaller siblings are folded into (other).",
-			params: concat([]param{
-				{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6.", schema: withDefault(dimensionList(report.MaxLevels), "feature,model")},
-				{name: "maxNodes", doc: "The most nodes of the tree.", schema: wholeNumber(analytics.DefaultMaxNodes, 2, report.MaxNodes)},
-				{name: "format", doc: "The form of the answer.", schema: withDefault(text("json"), "json")},
-			}, common),
-			answer: s.envelope(schemaOf[analytics.Node](s), schemaOf[WindowMeta](s)), serve: s.flamegraph,
-		}),
+		ask("flamegraph", s.flamegraphRoute(common)),
 		ask("prompts", route{
 			summary: "Calls with far more input than their like",
 			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
@@ -217,24 +208,6 @@ func points(rows []analytics.Row) []point {
 		}
 	}
 	return out
-}
-
-func (s *server) flamegraph(c *call) (*reply, error) {
-	w := c.q.window(s.now())
-	c.q.oneOf("format", "json")
-	req := report.FlamegraphRequest{
-		Filter:   c.q.filter(w),
-		Levels:   c.q.dimensions("levels", []analytics.Dimension{analytics.Feature, analytics.Model}, report.MaxLevels),
-		MaxNodes: c.q.whole("maxNodes", analytics.DefaultMaxNodes, 2, report.MaxNodes),
-	}
-	if err := c.q.err(); err != nil {
-		return nil, err
-	}
-	root, err := s.reports.Flamegraph(c, req)
-	if err != nil {
-		return nil, err
-	}
-	return &reply{Data: root, Meta: w.meta()}, nil
 }
 
 type prompt struct {

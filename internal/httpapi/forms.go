@@ -30,6 +30,12 @@ func instantOrDate(years string) *huma.Schema {
 	return formed("^(" + years + ")" + dayForm + "(" + timeForm + ")?$")
 }
 
+// periodText is two bounds of a range with a comma.
+func periodText() *huma.Schema {
+	one := "(" + fromEpoch + ")" + dayForm + "(" + timeForm + ")?"
+	return formed("^" + one + "," + one + "$")
+}
+
 func formed(pattern string) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Pattern: pattern}
 }

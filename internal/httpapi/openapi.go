@@ -89,6 +89,12 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 			media = "application/json"
 		}
 		success.Content = map[string]*huma.MediaType{media: {Schema: rt.answer}}
+		for _, f := range rt.files {
+			f.schema.Description = f.doc
+			media, _, _ := strings.Cut(f.media, ";")
+			success.Content[media] = &huma.MediaType{Schema: f.schema}
+			success.Headers["Content-Disposition"] = &huma.Param{Description: "Of a file: names it.", Schema: text()}
+		}
 	}
 	op.Responses[strconv.Itoa(rt.status)] = success
 	errs := append([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError}, rt.errors...)

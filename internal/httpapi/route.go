@@ -30,6 +30,8 @@ type route struct {
 	status int
 	answer *huma.Schema
 	media  string // "" is JSON
+	// files are other forms that the answer can have.
+	files []fileAnswer
 	// errors are the statuses beyond those every route can give.
 	errors []int
 	// unavailable is the answer of a 503 that says more than an error.
@@ -56,6 +58,20 @@ type reply struct {
 	Pagination *pagination `json:"pagination,omitempty"`
 
 	status int
+	// file is answered instead, for other tools.
+	file *file
+}
+
+// file is an answer in another form than ours.
+type file struct {
+	name, media string
+	content     []byte
+}
+
+// fileAnswer describes one.
+type fileAnswer struct {
+	media, doc string
+	schema     *huma.Schema
 }
 
 type pagination struct {
@@ -103,6 +119,10 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 				return
 			}
 			exchangeOf(r.Context()).share = held
+			if rep.file != nil {
+				rep.file.write(w, r)
+				return
+			}
 			s.write(w, r, status, rep)
 		}
 	}
@@ -204,6 +224,17 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, status int, v any
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(buf.Bytes()) // an error means that who asked is gone
+}
+
+func (f *file) write(w http.ResponseWriter, r *http.Request) {
+	exchangeOf(r.Context()).share.shrink(int64(len(f.content)))
+	hurry(w, len(f.content))
+	h := w.Header()
+	h.Set("Content-Type", f.media)
+	h.Set("Content-Disposition", `attachment; filename="`+f.name+`"`)
+	h.Set("Content-Length", strconv.Itoa(len(f.content)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(f.content) // an error means that who asked is gone
 }
 
 // paths are the paths of the route, the canonical one first.

@@ -105,7 +105,11 @@ func (q *query) bound(name, synonym string, loc *time.Location, date func(civilD
 	case !q.has(name):
 		return time.Time{}
 	}
-	s := q.text(name)
+	return q.instant(name, q.text(name), loc, date)
+}
+
+// instant reads a date or an instant of the parameter.
+func (q *query) instant(name, s string, loc *time.Location, date func(civilDate, *time.Location) time.Time) time.Time {
 	if d, err := time.Parse(time.DateOnly, s); err == nil {
 		if inYears(d) {
 			return date(civilDate{d.Year(), d.Month(), d.Day()}, loc)
