@@ -23,7 +23,7 @@ FUZZTIME ?= 10s
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Build, then serve here in the foreground (ARGS="--port 3200 …")
@@ -40,8 +40,16 @@ demo: build ## Fill the running server (make run) with realistic traffic (ARGS="
 .PHONY: test
 test: compiler published ## Run every test: vet, unit, conformance, end to end, crash, prices, race
 	$(GO) vet ./...
-	$(GO) test -timeout 20m ./...
-	$(GO) test -timeout 20m -race $(RACE)
+	@bash tools/services.sh run $(GO) test -timeout 20m ./...
+	@bash tools/services.sh run $(GO) test -timeout 20m -race $(RACE)
+
+.PHONY: services
+services: ## Start PostgreSQL and Redis for tests and leave them running; prints the variables to set
+	@bash tools/services.sh start
+
+.PHONY: services-stop
+services-stop: ## Stop what make services started
+	@bash tools/services.sh stop
 
 .PHONY: lint
 lint: compiler ## Run the linters and look for known vulnerabilities

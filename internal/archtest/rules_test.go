@@ -6,8 +6,9 @@ const module = "github.com/costprof/costprof"
 // these belong to it and also import it.
 var layers = map[string]int{
 	"money": 0, "fault": 0,
-	"usage":   1,
-	"pricing": 2, "analytics": 2, "timeseries": 2,
+	"testserver": 0,
+	"usage":      1,
+	"pricing":    2, "analytics": 2, "timeseries": 2,
 	"budget": 3,
 	"store":  4,
 	"live":   5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5,
@@ -53,7 +54,7 @@ var fences = map[string][]string{
 	"github.com/getkin/kin-openapi/":     nil, // tests only
 	"github.com/rogpeppe/go-internal/":   nil,
 	"pgregory.net/rapid":                 nil,
-	"testing":                            {"internal/store/storetest"},
+	"testing":                            {"internal/store/storetest", "internal/testserver"},
 }
 
 // exact lists the folders in which floating point does not occur.
