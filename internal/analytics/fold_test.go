@@ -98,7 +98,7 @@ func TestFoldOfNothing(t *testing.T) {
 	if err != nil || len(got) != 2 || got[1].Calls != 0 || !got[1].Bucket.Equal(edges[1]) {
 		t.Errorf("no rows: %+v, %v; want two empty points", got, err)
 	}
-	if _, err := Fold([]Row{{Calls: 1}}, nil); fault.CodeOf(err) != fault.Internal {
+	if _, err := Fold([]Row{{Calls: 1}}, nil); err == nil || fault.CodeOf(err) != fault.Internal {
 		t.Errorf("rows without edges: %v, want an error", err)
 	}
 }

@@ -56,8 +56,12 @@ func Field(field, rule string) *Error {
 	return &Error{Code: Invalid, Message: "Validation failed", Details: map[string][]string{field: {rule}}}
 }
 
-// CodeOf finds the code of err; an error without one is Internal.
+// CodeOf finds the code of err; an error without one is Internal, and no error
+// has none ("").
 func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code

@@ -225,10 +225,15 @@ func testCancel(t *testing.T, open Opener) {
 	// Whatever became of it, a retry ends with each event stored once.
 	appendAll(t, e, calls(60))
 	wantTotals(t, e, calls(60))
+	failed := false
 	for r, err := range e.Events(ended, store.EventQuery{}) {
 		if err == nil {
 			t.Fatalf("Events with an ended context yielded %s", r.ID)
 		}
+		failed = true
+	}
+	if !failed {
+		t.Fatal("Events with an ended context gave no error")
 	}
 }
 

@@ -74,6 +74,7 @@ func Run(t *testing.T, open Opener) {
 		{"ManyTagSets", testManyTagSets},
 
 		{"Prices", testPrices},
+		{"PricesAllOrNothing", testPricesAllOrNothing},
 		{"Versions", testVersions},
 		{"PriceList", testPriceList},
 		{"Audit", testAudit},
