@@ -38,6 +38,9 @@ func (e *Engine) Append(ctx context.Context, records []usage.Record) (store.Rece
 	if len(records) == 0 {
 		return store.Receipt{}, nil
 	}
+	if err := store.CheckRecords(records); err != nil {
+		return store.Receipt{}, err
+	}
 	j := &appendJob{records: records, done: make(chan error, 1)}
 	wait := time.NewTimer(e.opts.QueueWait)
 	defer wait.Stop()

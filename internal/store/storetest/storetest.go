@@ -34,6 +34,7 @@ func Run(t *testing.T, open Opener) {
 		{"AppendConflicts", testConflicts},
 		{"AppendAllOrNothing", testAllOrNothing},
 		{"AppendConcurrently", testConcurrent},
+		{"AppendBesideBadRecords", testBesideBadRecords},
 		{"AppendCancelled", testCancel},
 		{"HugeAmounts", testHugeAmounts},
 
