@@ -18,6 +18,7 @@ import (
 type Reports interface {
 	Breakdown(ctx context.Context, r report.BreakdownRequest) (report.Breakdown, error)
 	Timeseries(ctx context.Context, r report.TimeseriesRequest) (report.Timeseries, error)
+	Compare(ctx context.Context, r report.CompareRequest) (report.Comparison, error)
 	Flamegraph(ctx context.Context, r report.FlamegraphRequest) (*analytics.Node, error)
 	Prompts(ctx context.Context, r report.PromptsRequest) (report.Prompts, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
@@ -71,6 +72,7 @@ func (s *server) analyticsRoutes() []*route {
 			serve:  s.timeseries,
 		}),
 		ask("flamegraph", s.flamegraphRoute(common)),
+		ask("compare", s.compareRoute()),
 		ask("prompts", route{
 			summary: "Calls with far more input than their like",
 			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
