@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/httpapi"
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/pricing"
@@ -18,13 +19,17 @@ import (
 type worker func(context.Context) error
 
 // assemble puts the services over an engine.
-func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API, map[string]worker, error) {
+func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.Service) (*httpapi.API, map[string]worker, error) {
 	c := p.Config
 	book, err := pricing.Shipped()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
 	}
 	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Now: time.Now, Log: p.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	limits, err := limitsOf(p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,7 +49,10 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 		Reports:        &report.Service{Ledger: engine, Now: time.Now},
 		Engine:         engine,
 		Metrics:        metrics,
-		Access:         access(c),
+		Access:         guards(c),
+		Auth:           access,
+		Audit:          engine,
+		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
 		IngestWait:     c.IngestQueueWait,
 		RequestTimeout: c.RequestTimeout,
@@ -55,5 +63,5 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run}, nil
+	return api, map[string]worker{"prices": prices.Run, "access": access.Run}, nil
 }

@@ -43,9 +43,10 @@ func RoleNames() string {
 // Right is what an operation asks of who calls it.
 type Right uint8
 
-// The rights. Everyone has Public; the order has no other meaning.
+// The rights. The zero value is nobody's, so that an operation that forgot to
+// ask for one is closed. Everyone has Public; the order has no other meaning.
 const (
-	Public Right = iota
+	Public Right = 1 + iota
 	// Send stores events.
 	Send
 	// Quote prices calls without storing them.

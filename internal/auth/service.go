@@ -97,26 +97,38 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 // close decides whether the ledger is closed: it is when access was ever
 // configured, by any server on it.
 func (s *Service) close(ctx context.Context, configured bool) error {
-	switch {
-	case configured:
+	if configured {
 		if _, err := s.Catalog.InitSetting(ctx, closedSetting, []byte("1")); err != nil {
 			return fmt.Errorf("close the ledger: %w", err)
 		}
-	case len(s.table.Load().list) > 0:
-	default:
-		if _, err := s.Catalog.GetSetting(ctx, closedSetting); err != nil {
-			if fault.CodeOf(err) == fault.NotFound {
-				return nil
-			}
-			return fmt.Errorf("read whether the ledger is closed: %w", err)
-		}
+		s.closed.Store(true)
+		return nil
 	}
-	s.closed.Store(true)
+	ever, err := Ever(ctx, s.Catalog)
+	if err != nil {
+		return fmt.Errorf("read whether the ledger is closed: %w", err)
+	}
+	if ever {
+		s.closed.Store(true)
+	}
 	return nil
 }
 
 // Closed says whether whoever asks must show a credential.
 func (s *Service) Closed() bool { return s.closed.Load() }
+
+// Ever says whether access to the ledger was ever configured.
+func Ever(ctx context.Context, c Catalog) (bool, error) {
+	keys, err := c.ListKeys(ctx)
+	if err != nil || len(keys) > 0 {
+		return err == nil, err
+	}
+	_, err = c.GetSetting(ctx, closedSetting)
+	if fault.CodeOf(err) == fault.NotFound && err != nil {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 func (s *Service) reload(ctx context.Context) error {
 	keys, err := s.Catalog.ListKeys(ctx)
