@@ -26,9 +26,6 @@ const (
 	kills   = 10
 	clients = 8
 	size    = 50 // events in a batch
-	// patience is how long something may take before it counts as hanging. How
-	// long a start takes is measured by bench.
-	patience = 5 * time.Minute
 )
 
 // binary builds the server once.
@@ -68,7 +65,7 @@ func (p *process) kill() {
 func waitReady(t *testing.T, base string, p *process) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	for time.Since(begin) < patience {
+	for time.Since(begin) < 30*time.Second {
 		if res, err := http.Get(base + "/health/ready"); err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
@@ -78,7 +75,7 @@ func waitReady(t *testing.T, base string, p *process) time.Duration {
 		time.Sleep(3 * time.Millisecond)
 	}
 	p.kill()
-	t.Fatalf("not ready after %s:\n%s", patience, p.log.String())
+	t.Fatalf("not ready after 30 s:\n%s", p.log.String())
 	return 0
 }
 
@@ -161,20 +158,8 @@ func TestKillLosesNothing(t *testing.T) {
 	p := startServer(t, bin, dir, addr)
 	waitReady(t, base, p)
 	slowest := time.Duration(0)
-	acknowledged := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(acked)
-	}
 	for range kills {
-		// Some time under load, however slow the machine is.
-		for begin, before := time.Now(), acknowledged(); acknowledged() < before+20; time.Sleep(time.Millisecond) {
-			if time.Since(begin) > patience {
-				p.kill()
-				t.Fatalf("no batches are acknowledged:\n%s", p.log.String())
-			}
-		}
-		time.Sleep(time.Duration(r.IntN(900)) * time.Millisecond)
+		time.Sleep(time.Duration(200+r.IntN(900)) * time.Millisecond)
 		p.kill()
 		if r.IntN(2) == 0 { // and again while it recovers
 			p = startServer(t, bin, dir, addr)
@@ -205,6 +190,12 @@ func TestKillLosesNothing(t *testing.T) {
 		if times != 1 {
 			t.Fatalf("event %s is there %d times", span, times)
 		}
+	}
+	if len(acked) < 50 {
+		t.Fatalf("only %d batches were acknowledged: the test tested little", len(acked))
+	}
+	if slowest > 3*time.Second {
+		t.Errorf("ready again after %s, want less than 3 s", slowest)
 	}
 	if status, reason := health(t, base); status != "ok" {
 		t.Errorf("health is %q after the kills: %s", status, reason)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/httpapi"
 	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
@@ -19,17 +19,15 @@ import (
 type worker func(context.Context) error
 
 // assemble puts the services over an engine.
-func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.Service) (*httpapi.API, map[string]worker, error) {
+func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API, map[string]worker, error) {
 	c := p.Config
+	hub := live.New(ctx, live.Params{Ledger: engine, Channel: live.NewMemory(), MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
+	engine = corrected{engine, hub.Matters}
 	book, err := pricing.Shipped()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
 	}
 	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Now: time.Now, Log: p.Log})
-	if err != nil {
-		return nil, nil, err
-	}
-	limits, err := limitsOf(p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,19 +38,20 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Versions: engine,
 		Now:      time.Now,
 		Log:      p.Log,
-		Announce: func(_ int64, stored []usage.Record) { metrics.Stored(stored) },
-		Stale:    prices.Recheck,
+		Announce: func(commit int64, stored []usage.Record) {
+			metrics.Stored(stored)
+			hub.Announce(commit, stored)
+		},
+		Stale: prices.Recheck,
 	})
 	api, err := httpapi.New(httpapi.Params{
 		Ingest:         pipeline,
 		Prices:         prices,
 		Reports:        &report.Service{Ledger: engine, Now: time.Now},
+		Live:           hub,
 		Engine:         engine,
 		Metrics:        metrics,
-		Access:         guards(c),
-		Auth:           access,
-		Audit:          engine,
-		Limits:         limits,
+		Access:         access(c),
 		IngestMemory:   int64(c.IngestMemory),
 		IngestWait:     c.IngestQueueWait,
 		RequestTimeout: c.RequestTimeout,
@@ -63,5 +62,21 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run, "access": access.Run}, nil
+	return api, map[string]worker{"prices": prices.Run, "live": hub.Run}, nil
+}
+
+// corrected is an engine that says when stored events were changed or removed.
+type corrected struct {
+	store.Engine
+	tell func()
+}
+
+func (c corrected) Correct(ctx context.Context, changes store.Correction) (int64, error) {
+	defer c.tell()
+	return c.Engine.Correct(ctx, changes)
+}
+
+func (c corrected) Prune(ctx context.Context, before time.Time) (int64, error) {
+	defer c.tell()
+	return c.Engine.Prune(ctx, before)
 }

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// maxConnections is how many connections are open at once; further ones wait to
-// be accepted. It leaves file descriptors for the ledger, which could not write
+// otherConnections is how many connections are open at once beside those of live
+// streams; further ones wait to be accepted. It leaves file descriptors for the ledger, which could not write
 // without, under the usual limits of 10,000 and more.
-const maxConnections = 4096
+const otherConnections = 3000
 
 // limited accepts at most n connections at once.
 func limited(l net.Listener, n int) net.Listener {

@@ -28,18 +28,6 @@ type Config struct {
 	CORSOrigin   []string `name:"cors-origin" env:"CORS_ORIGIN" sep:"," default:"http://localhost:3000" placeholder:"ORIGIN" help:"Origins whose pages may use the API; \"none\" for no other than its own."`
 	Insecure     Switch   `name:"insecure" env:"COSTPROF_INSECURE" default:"false" help:"Serve without any key on any address and under any host name."`
 
-	APIKeys          []string `name:"api-keys" env:"API_KEYS" sep:"," placeholder:"SECRET[:ROLE[:PROJECT]]" help:"Keys that are good while the server runs; role: ingest, viewer, editor or admin (default)."`
-	JWTSecret        string   `name:"jwt-secret" env:"JWT_SECRET" placeholder:"SECRET" help:"Take people's tokens signed with it (HS256), 32 bytes or more."`
-	OIDCIssuer       string   `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"Take tokens of this OpenID Connect issuer."`
-	OIDCAudience     string   `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"Audience that its tokens must be for."`
-	OIDCRoleClaim    string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"role" help:"Claim that holds the role."`
-	OIDCProjectClaim string   `name:"oidc-project-claim" env:"OIDC_PROJECT_CLAIM" default:"project" help:"Claim that holds the project; a token without it is for all."`
-
-	RateLimitEvents   int      `name:"rate-limit-events" env:"RATE_LIMIT_EVENTS" default:"10000" help:"Event batches an hour, by key or else by client address; 0 is any number."`
-	RateLimitRequests int      `name:"rate-limit-max-requests" env:"RATE_LIMIT_MAX_REQUESTS" default:"1000" help:"Other requests in 15 minutes; 0 is any number."`
-	RateLimitExport   int      `name:"rate-limit-export" env:"RATE_LIMIT_EXPORT" default:"10" help:"Exports a minute; 0 is any number."`
-	TrustedProxies    []string `name:"trusted-proxies" env:"TRUSTED_PROXIES" sep:"," placeholder:"CIDR" help:"Networks of the proxies in front, whose X-Forwarded-For and Forwarded headers count."`
-
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"text" help:"text or json."`
 
@@ -49,9 +37,11 @@ type Config struct {
 	IdleTimeout    time.Duration `name:"idle-timeout" env:"COSTPROF_IDLE_TIMEOUT" default:"120s" help:"How long an idle connection is kept."`
 	ShutdownGrace  time.Duration `name:"shutdown-grace" env:"COSTPROF_SHUTDOWN_GRACE" default:"20s" help:"How long accepted requests may take to finish at shutdown."`
 
-	IngestMemory    Size          `name:"ingest-memory" env:"COSTPROF_INGEST_MEMORY" default:"128MiB" help:"Most memory for the bodies of event batches being read and stored."`
-	IngestQueueWait time.Duration `name:"ingest-queue-wait" env:"COSTPROF_INGEST_QUEUE_WAIT" default:"5s" help:"Longest wait of a batch for that memory before it is refused with 503."`
-	MemoryLimit     Size          `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"700MiB" help:"Most memory for the engine of the embedded ledger."`
+	IngestMemory      Size          `name:"ingest-memory" env:"COSTPROF_INGEST_MEMORY" default:"128MiB" help:"Most memory for the bodies of event batches being read and stored."`
+	IngestQueueWait   time.Duration `name:"ingest-queue-wait" env:"COSTPROF_INGEST_QUEUE_WAIT" default:"5s" help:"Longest wait of a batch for that memory before it is refused with 503."`
+	SSEMaxConnections int           `name:"sse-max-connections" env:"SSE_MAX_CONNECTIONS" default:"1000" help:"Most live streams at once; further ones are refused with 503."`
+
+	MemoryLimit Size `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"700MiB" help:"Most memory for the engine of the embedded ledger."`
 }
 
 // MaxBody is the most bytes that an event batch may have, decompressed. The
@@ -76,9 +66,6 @@ func (c *Config) Validate() error {
 			return bad("cors-origin", "CORS_ORIGIN", fmt.Sprintf("%q is not an origin such as https://costs.example.com (no path, no \"*\")", o))
 		}
 	}
-	if err := c.validateAccess(); err != nil {
-		return err
-	}
 	if _, ok := logLevels[c.LogLevel]; !ok {
 		return bad("log-level", "LOG_LEVEL", "must be debug, info, warn or error")
 	}
@@ -99,6 +86,9 @@ func (c *Config) Validate() error {
 		if d.value <= 0 || d.value > time.Hour {
 			return bad(d.flag, d.env, "must be more than 0s and at most 1h")
 		}
+	}
+	if c.SSEMaxConnections < 1 || c.SSEMaxConnections > 100_000 {
+		return bad("sse-max-connections", "SSE_MAX_CONNECTIONS", "must be between 1 and 100000")
 	}
 	if c.IngestMemory < MaxBody {
 		return bad("ingest-memory", "COSTPROF_INGEST_MEMORY", "must be at least 5MiB, the size of one batch")

@@ -81,6 +81,18 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
+// follow counts streams when the numbers are read.
+func (m *Metrics) follow(s Streams) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "costprof_live_streams", Help: "Live streams being followed.",
+		}, func() float64 { return float64(s.Streams()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "costprof_live_dropped_readers_total", Help: "Live streams that were ended because they were read too slowly.",
+		}, func() float64 { return float64(s.Dropped()) }),
+	)
+}
+
 // Stored counts newly stored events; ingest announces them.
 func (m *Metrics) Stored(records []usage.Record) {
 	var counts [4]int

@@ -30,9 +30,7 @@ const tagParam = "tag:*"
 // query reads the parameters of one request and collects every problem with
 // them.
 type query struct {
-	values url.Values
-	// within is the only project of who asks; "" is every project.
-	within   string
+	values   url.Values
 	problems map[string][]string
 	unlisted int
 	// providerID is the canonical id of a provider by any of its names.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/fault"
 )
 
@@ -25,6 +24,8 @@ type route struct {
 	tag          string
 	summary, doc string
 	params       []param
+	// headers are request headers that the operation reads.
+	headers []param
 	// body describes the request body; nil is none.
 	body *huma.RequestBody
 	// status and answer describe success.
@@ -37,11 +38,6 @@ type route struct {
 	errors []int
 	// unavailable is the answer of a 503 that says more than an error.
 	unavailable *huma.Schema
-	// need is the right that the route asks for; everywhere asks for it in every
-	// project. pace is the rule of how often.
-	need       auth.Right
-	everywhere bool
-	pace       pace
 	// weigh is what answering may hold.
 	weigh weight
 	// serve answers with data; a route with raw does everything itself.
@@ -101,7 +97,6 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 			ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 			defer cancel()
 			q := readQuery(r.URL.RawQuery, rt.params)
-			q.within = exchangeOf(ctx).who.Project
 			q.providerID = func(name string) string { return s.prices.Book().ProviderID(name) }
 			held, err := s.answers.hold(ctx, rt.weigh, q)
 			if err != nil {
@@ -136,10 +131,6 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 	ids := strings.Contains(rt.path, "{id}")
 	return func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r.Context()).route = r.Pattern
-		if err := s.admit(w, r, rt); err != nil {
-			s.fail(w, r, err)
-			return
-		}
 		if id := r.PathValue("id"); ids && (!validText(id) || len(id) > maxPathID) {
 			s.fail(w, r, errNoThing)
 			return

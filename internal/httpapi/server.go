@@ -35,12 +35,10 @@ type Params struct {
 	Ingest  Ingester
 	Prices  Prices
 	Reports Reports
+	Live    Streams
 	Engine  Pinger
 	Metrics *Metrics
 	Access  Access
-	Auth    Auth
-	Audit   Audit
-	Limits  Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
 	// long one waits for its share.
 	IngestMemory int64
@@ -63,12 +61,10 @@ type server struct {
 	ingest   Ingester
 	prices   Prices
 	reports  Reports
+	live     Streams
 	engine   Pinger
 	metrics  *Metrics
 	access   Access
-	auth     Auth
-	audit    Audit
-	limits   Limits
 	bodies   bodies
 	answers  answers
 	timeout  time.Duration
@@ -87,12 +83,13 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 // New makes the handler.
 func New(p Params) (*API, error) {
 	s := &server{
-		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, engine: p.Engine, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
+		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
+		access: p.Access, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2),
 		mux:     http.NewServeMux(), schemas: newSchemas(),
 	}
+	s.metrics.follow(s.live)
 	var err error
 	if s.document, err = s.mount(s.routes()); err != nil {
 		return nil, err
@@ -116,8 +113,11 @@ func New(p Params) (*API, error) {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 // Closing makes /health/ready say that no new work should come, and refuses new
-// work with 503; what was accepted goes on.
-func (a *API) Closing() { a.server.closing.Store(true) }
+// work with 503; what was accepted goes on, but for streams, which end.
+func (a *API) Closing() {
+	a.server.closing.Store(true)
+	a.server.live.Close()
+}
 
 // Accepted is how many requests are being worked on.
 func (a *API) Accepted() int { return int(a.server.accepted.Load()) }

@@ -179,8 +179,7 @@ func TestHostileExponentsAreFast(t *testing.T) {
 			}
 		}
 	}
-	// They take milliseconds; a number with all its digits takes minutes each.
-	if d := time.Since(began); d > 5*time.Minute {
+	if d := time.Since(began); d > 2*time.Second {
 		t.Errorf("10,000 numbers took %v", d)
 	}
 }

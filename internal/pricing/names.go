@@ -15,9 +15,9 @@ var standardTiers = map[string]bool{
 	"": true, "standard": true, "default": true, "auto": true, "on_demand": true, "on-demand": true,
 }
 
-// TierName is a service tier as prices are kept under it: lower case, "" for
+// tierName is a service tier as prices are kept under it: lower case, "" for
 // the standard one.
-func TierName(s string) string {
+func tierName(s string) string {
 	if s == "" {
 		return ""
 	}

@@ -23,7 +23,6 @@ const (
 
 	kindBreakdown = 'b'
 	kindPrompts   = 'p'
-	kindCompare   = 'c'
 	kindEvents    = 'e'
 
 	fingerprintSize = 8

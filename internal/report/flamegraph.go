@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
@@ -27,6 +28,9 @@ type FlamegraphRequest struct {
 	// Change.
 	Baseline *Period
 }
+
+// Period is a range of time, half-open.
+type Period struct{ From, To time.Time }
 
 // Flamegraph answers with a tree whose nodes are exactly the sums of their
 // children.

@@ -38,9 +38,6 @@ func (e *Engine) Append(ctx context.Context, records []usage.Record) (store.Rece
 	if len(records) == 0 {
 		return store.Receipt{}, nil
 	}
-	if err := store.CheckRecords(records); err != nil {
-		return store.Receipt{}, err
-	}
 	j := &appendJob{records: records, done: make(chan error, 1)}
 	wait := time.NewTimer(e.opts.QueueWait)
 	defer wait.Stop()
@@ -108,10 +105,8 @@ type writer struct {
 	conn    *sql.Conn
 	events  *duck.Appender
 	commits *duck.Appender
-	// Of what events name by number.
-	cells, tagsets, tags *duck.Appender
-	args                 []driver.Value
-	sums                 summer
+	args    []driver.Value
+	sums    summer
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
@@ -128,12 +123,11 @@ func (w *writer) connect(ctx context.Context) error {
 		return fmt.Errorf("writer's connection: %w", err)
 	}
 	err = conn.Raw(func(c any) (err error) {
-		for _, t := range w.appenders() {
-			if *t.appender, err = duck.NewAppenderFromConn(c.(driver.Conn), "", t.table); err != nil {
-				return err
-			}
+		if w.events, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "events"); err != nil {
+			return err
 		}
-		return nil
+		w.commits, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "commits")
+		return err
 	})
 	if err != nil {
 		conn.Close()
@@ -143,30 +137,19 @@ func (w *writer) connect(ctx context.Context) error {
 	return nil
 }
 
-// appenders are the tables that the writer appends to.
-func (w *writer) appenders() []tableAppender {
-	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}}
-}
-
-type tableAppender struct {
-	table    string
-	appender **duck.Appender
-}
-
 // disconnect gives up the connection; errors no longer matter.
 func (w *writer) disconnect() {
 	if w.conn == nil {
 		return
 	}
-	for _, t := range w.appenders() {
-		if a := *t.appender; a != nil {
+	for _, a := range []*duck.Appender{w.events, w.commits} {
+		if a != nil {
 			_ = a.Clear()
 			_ = a.Close()
 		}
-		*t.appender = nil
 	}
 	_ = w.conn.Close()
-	w.conn = nil
+	w.conn, w.events, w.commits = nil, nil, nil
 }
 
 // run commits until the engine stops and what was accepted is answered.
@@ -278,11 +261,11 @@ func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return err
 	}
-	cells, err := w.e.cells.intern(ctx, w, recs)
+	cells, err := w.e.cells.intern(ctx, w.conn, recs)
 	if err != nil {
 		return fmt.Errorf("cells: %w", err)
 	}
-	sets, err := w.e.tags.intern(ctx, w, recs)
+	sets, err := w.e.tags.intern(ctx, w.conn, recs)
 	if err != nil {
 		return fmt.Errorf("tags: %w", err)
 	}

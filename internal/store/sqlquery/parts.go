@@ -39,22 +39,13 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	if len(keys) > 0 {
 		by = " GROUP BY " + strings.Join(keys, ", ")
 	}
-	// Compiled when it is needed: a value that is bound and has no place in the
-	// text is an error.
-	events := ""
-	fromEvents := func(from, to time.Time, and string) (string, error) {
-		if events == "" {
-			cond, err := a.timeless(q.Filter, q.AsOf)
-			if err != nil {
-				return "", err
-			}
-			events = selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
-		}
-		return events + a.between(from, to) + and + by, nil
+	cond, err := a.timeless(q.Filter, q.AsOf)
+	if err != nil {
+		return nil, err
 	}
+	events := selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
 	if kept == nil {
-		part, err := fromEvents(q.From, q.To, "")
-		return []string{part}, err
+		return []string{events + a.between(q.From, q.To) + by}, nil
 	}
 	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes) + a.cells(q.Filter, "hours")
 	var parts []string
@@ -67,28 +58,16 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	}
 	// One part for each end of the window, so that each is a range of time that
 	// the engine can find without reading the rest.
-	type rest struct {
-		from, to time.Time
-		and      string
-	}
-	var rests []rest
 	first, last := HourStart(kept.From), HourStart(kept.To)
 	if q.From.Before(first) {
-		rests = append(rests, rest{q.From, first, ""})
+		parts = append(parts, events+a.between(q.From, first)+by)
 	}
 	if q.To.IsZero() || q.To.After(last) {
-		rests = append(rests, rest{last, q.To, ""})
+		parts = append(parts, events+a.between(last, q.To)+by)
 	}
 	if n := len(kept.Holes); n > 0 {
-		in := fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
-		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in})
-	}
-	for _, r := range rests {
-		part, err := fromEvents(r.from, r.to, r.and)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, part)
+		parts = append(parts, events+a.between(HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1]+1))+
+			fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))+by)
 	}
 	return parts, nil
 }

@@ -34,7 +34,6 @@ func Run(t *testing.T, open Opener) {
 		{"AppendConflicts", testConflicts},
 		{"AppendAllOrNothing", testAllOrNothing},
 		{"AppendConcurrently", testConcurrent},
-		{"AppendBesideBadRecords", testBesideBadRecords},
 		{"AppendCancelled", testCancel},
 		{"HugeAmounts", testHugeAmounts},
 
@@ -75,7 +74,6 @@ func Run(t *testing.T, open Opener) {
 		{"ManyTagSets", testManyTagSets},
 
 		{"Prices", testPrices},
-		{"PricesAllOrNothing", testPricesAllOrNothing},
 		{"Versions", testVersions},
 		{"PriceList", testPriceList},
 		{"Audit", testAudit},
