@@ -38,10 +38,10 @@ demo: build ## Fill the running server (make run) with realistic traffic (ARGS="
 	@./bin/costprof demo $(ARGS)
 
 .PHONY: test
-test: compiler published ## Run every test: vet, unit, conformance, end to end, crash, prices, race
+test: compiler published ## Run every test: vet, unit, conformance, end to end, crash, browser, prices, race
 	$(GO) vet ./...
-	@bash tools/services.sh run $(GO) test -timeout 20m ./...
-	@bash tools/services.sh run $(GO) test -timeout 20m -race $(RACE)
+	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m ./...
+	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race $(RACE)
 
 .PHONY: services
 services: ## Start PostgreSQL and Redis for tests and leave them running; prints the variables to set

@@ -195,6 +195,29 @@ func TestTimeseriesShapes(t *testing.T) {
 	}
 }
 
+func TestCompareReadsBothPeriods(t *testing.T) {
+	var asked string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.String()
+		io.WriteString(w, `{"data":[{"name":"a","cost":3,"baseline":1,"delta":2,"terms":{"volume":2.5,"price":-0.5},"mainTerm":"volume","callCount":5,"baselines":{"callCount":2}}],
+			"meta":{"from":"2026-11-02T00:00:00Z","baselineFrom":"2026-11-01T00:00:00Z","total":{"delta":2}},"pagination":{"nextCursor":"n","hasMore":true}}`)
+	})
+	got, err := c.Compare(t.Context(), CompareRequest{
+		Filter: Filter{From: "2026-11-02", Feature: []string{"a"}}, BaselineFrom: "2026-11-01", BaselineTo: "2026-11-01", GroupBy: []string{"feature", "model"}, Limit: 3,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "/api/v1/analytics/compare?baselineFrom=2026-11-01&baselineTo=2026-11-01&feature=a&from=2026-11-02&groupBy=feature%2Cmodel&limit=3"; asked != want {
+		t.Errorf("asked %s, want %s", asked, want)
+	}
+	row := got.Items[0]
+	if row.Delta != "2" || row.Terms.Price != "-0.5" || row.CallCount != 5 || row.Baselines.CallCount != 2 || got.NextCursor != "n" ||
+		got.Meta.BaselineFrom.Day() != 1 || got.Meta.From.Day() != 2 || got.Meta.Total.Delta != "2" || !got.Meta.LastCall.IsZero() {
+		t.Errorf("read %+v", got)
+	}
+}
+
 func TestPutPriceIsNotRepeatedBlindly(t *testing.T) {
 	calls := 0
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/config"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/httpapi"
@@ -51,11 +52,16 @@ func Run(ctx context.Context, p Params) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, address, bool(c.Insecure))
-	if err != nil {
+	// A server that others can reach needs a key. Those of the settings are known
+	// before anything is opened, those of the ledger only afterwards.
+	listener, err := listen(ctx, address, bool(c.Insecure) || c.Protected())
+	needsKey := errors.Is(err, errReachable)
+	if err != nil && !needsKey {
 		return err
 	}
-	defer listener.Close()
+	if listener != nil {
+		defer listener.Close()
+	}
 
 	engine, err := engines.Open(ctx, engines.Options{
 		Dir: c.Data, Log: p.Log, MemoryLimit: int64(c.MemoryLimit), QueueWait: c.IngestQueueWait,
@@ -63,7 +69,14 @@ func Run(ctx context.Context, p Params) error {
 	if err != nil {
 		return dataError(c.Data, err)
 	}
-	err = serve(ctx, p, engine, listener)
+	if needsKey {
+		if listener, err = listenWithKey(ctx, address, engine); err == nil {
+			defer listener.Close()
+		}
+	}
+	if err == nil {
+		err = serve(ctx, p, engine, listener)
+	}
 	if closing := closeWithin(engine, closeWait); closing != nil {
 		err = errors.Join(err, fmt.Errorf("close the ledger: %w", closing))
 	}
@@ -85,12 +98,25 @@ func closeWithin(c io.Closer, most time.Duration) error {
 	}
 }
 
+// errReachable: others can reach the address, and no key is known yet.
+var errReachable = errors.New("can be reached from other machines, and no key protects this server: " +
+	"configure a key (API_KEYS, or costprof keys create), or start it open with --insecure")
+
+// listenWithKey listens where others can reach it when the ledger was closed by
+// a key.
+func listenWithKey(ctx context.Context, address string, engine store.Engine) (net.Listener, error) {
+	closed, err := auth.Ever(ctx, engine)
+	if err != nil {
+		return nil, err
+	}
+	return listen(ctx, address, closed)
+}
+
 // listen takes the port before anything else is touched, so that a busy one
 // costs nothing.
-func listen(ctx context.Context, address string, insecure bool) (net.Listener, error) {
-	reachable := fmt.Errorf("%s (COSTPROF_LISTEN) can be reached from other machines, and no key protects this server: "+
-		"configure a key (costprof keys create), or start it open with --insecure", address)
-	if !insecure && !config.Loopback(address) {
+func listen(ctx context.Context, address string, anywhere bool) (net.Listener, error) {
+	reachable := fmt.Errorf("%s (COSTPROF_LISTEN) %w", address, errReachable)
+	if !anywhere && !config.Loopback(address) {
 		return nil, reachable
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -103,7 +129,7 @@ func listen(ctx context.Context, address string, insecure bool) (net.Listener, e
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
 	// A hosts file can make any name lead anywhere.
-	if !insecure && !config.Loopback(l.Addr().String()) {
+	if !anywhere && !config.Loopback(l.Addr().String()) {
 		l.Close()
 		return nil, reachable
 	}
@@ -124,7 +150,11 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorking()
 
-	api, workers, err := assemble(working, p, engine)
+	access, err := openAccess(working, p, engine)
+	if err != nil {
+		return err
+	}
+	api, workers, err := assemble(working, p, engine, access)
 	if err != nil {
 		return err
 	}
@@ -158,7 +188,7 @@ func serve(ctx context.Context, p Params, engine store.Engine, listener net.List
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(limited(listener, otherConnections+c.SSEMaxConnections)) }()
-	announce(p, listener.Addr())
+	announce(p, listener.Addr(), access.Closed())
 
 	select {
 	case err := <-failed:
@@ -214,13 +244,13 @@ func wait(group *sync.WaitGroup, most time.Duration) {
 	}
 }
 
-func announce(p Params, address net.Addr) {
+func announce(p Params, address net.Addr, closed bool) {
 	dir, err := filepath.Abs(p.Config.Data)
 	if err != nil {
 		dir = p.Config.Data
 	}
 	fmt.Fprintf(p.Out, "costprof %s listens on %s, data in %s\n", p.Version, url(address), dir)
-	if bool(p.Config.Insecure) && !config.Loopback(address.String()) {
+	if !closed && bool(p.Config.Insecure) && !config.Loopback(address.String()) {
 		p.Log.Warn("the server is open to everyone who can reach it: no key protects it", "address", address.String())
 	}
 }
@@ -237,6 +267,6 @@ func url(address net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-func access(c *config.Config) httpapi.Access {
+func guards(c *config.Config) httpapi.Access {
 	return httpapi.Access{AllowedHosts: c.AllowedHosts, CORSOrigins: c.Origins(), AnyHost: bool(c.Insecure)}
 }

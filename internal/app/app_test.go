@@ -274,7 +274,8 @@ func TestShutdownGraceEnds(t *testing.T) {
 	if err := r.wait(t); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(started); took > 10*time.Second {
+	// Without the end of the grace it waits for the body until the server gives up.
+	if took := time.Since(started); took > time.Minute {
 		t.Errorf("stopping took %v", took)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/httpapi"
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/live"
@@ -19,7 +20,7 @@ import (
 type worker func(context.Context) error
 
 // assemble puts the services over an engine.
-func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API, map[string]worker, error) {
+func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.Service) (*httpapi.API, map[string]worker, error) {
 	c := p.Config
 	hub := live.New(ctx, live.Params{Ledger: engine, Channel: live.NewMemory(), MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
 	engine = corrected{engine, hub.Matters}
@@ -28,6 +29,10 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
 	}
 	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Now: time.Now, Log: p.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	limits, err := limitsOf(p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +56,10 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 		Live:           hub,
 		Engine:         engine,
 		Metrics:        metrics,
-		Access:         access(c),
+		Access:         guards(c),
+		Auth:           access,
+		Audit:          engine,
+		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
 		IngestWait:     c.IngestQueueWait,
 		RequestTimeout: c.RequestTimeout,
@@ -62,7 +70,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine) (*httpapi.API,
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run, "live": hub.Run}, nil
+	return api, map[string]worker{"prices": prices.Run, "live": hub.Run, "access": access.Run}, nil
 }
 
 // corrected is an engine that says when stored events were changed or removed.

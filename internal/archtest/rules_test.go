@@ -45,6 +45,8 @@ var fences = map[string][]string{
 	"github.com/pressly/goose/":          {"internal/store/duckdb"},
 	"github.com/danielgtaylor/huma/":     {"internal/httpapi"},
 	"github.com/cockroachdb/apd/":        {"internal/money"},
+	"github.com/golang-jwt/jwt/":         {"internal/auth"},
+	"github.com/coreos/go-oidc/":         {"internal/auth"},
 	"github.com/alecthomas/kong":         {"internal/config", "internal/cli", "internal/app"},
 	"github.com/prometheus/":             {"internal/httpapi", "internal/app"},
 	"database/sql":                       {"internal/store", "bench"},

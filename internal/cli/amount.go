@@ -13,12 +13,15 @@ const decimals = 4
 
 // money shows an amount for people: rounded half-even, once and exactly, with
 // thousands separators.
-func money(u client.USD) string {
+func money(u client.USD) string { return moneyTo(u, decimals) }
+
+// moneyTo is money with another number of decimals.
+func moneyTo(u client.USD, decimals int) string {
 	r, err := u.Rat()
 	if err != nil {
 		return printable(string(u))
 	}
-	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(decimals), nil)
+	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimals)), nil)
 	n := roundHalfEven(new(big.Rat).Mul(r, new(big.Rat).SetInt(scale)))
 	sign := ""
 	if n.Sign() < 0 {

@@ -48,6 +48,7 @@ type root struct {
 
 	Top       topCmd       `cmd:"" help:"Show the dearest features, models and users."`
 	Breakdown breakdownCmd `cmd:"" help:"Show cost by one dimension, or two."`
+	Diff      diffCmd      `cmd:"" help:"Show what changed between two periods, and why."`
 	Flame     flameCmd     `cmd:"" help:"Show cost as a tree."`
 	Series    seriesCmd    `cmd:"" help:"Show cost over time."`
 	Prompts   promptsCmd   `cmd:"" help:"Show calls with far more input than usual."`

@@ -134,6 +134,9 @@ Hidden in them, to be found:
 	for _, command := range []string{"top", "series --by feature", "flame --levels department,feature,model", "prompts"} {
 		fmt.Fprintf(w, "  costprof %s %s\n", command, which)
 	}
+	// Whatever day it is: the days since the prompt grew, against as many before.
+	fmt.Fprintf(w, "  costprof diff --from %s --to %s --project %s\n", planted.Jump.Since.Format(time.DateOnly),
+		planted.Until.AddDate(0, 0, -1).Format(time.DateOnly), shellWord(planted.Project))
 	fmt.Fprintln(w, "  costprof prices unpriced")
 	return s.out.Flush()
 }

@@ -12,7 +12,7 @@ import (
 // filterFlags are the common filters. Lists are not split at commas: names may
 // hold them.
 type filterFlags struct {
-	From string `group:"Which calls" placeholder:"TIME" help:"Start: a date (2026-11-01) or an instant (2026-11-01T09:00:00Z). Without --from, --to and --last: the last 30 days, for top the last 24 hours."`
+	From string `group:"Which calls" placeholder:"TIME" help:"Start: a date (2026-11-01) or an instant (2026-11-01T09:00:00Z). Without --from, --to and --last: the last 30 days, for top the last 24 hours, for diff the last 7 whole days."`
 	To   string `group:"Which calls" placeholder:"TIME" help:"End: a date, that day included, or an instant, not included."`
 	Last string `group:"Which calls" placeholder:"SPAN" help:"Instead of --from and --to: the last 90m, 24h, 7d or 4w."`
 	TZ   string `group:"Which calls" name:"tz" placeholder:"ZONE" help:"Time zone of dates, times and buckets, for example Europe/Berlin (default UTC)."`

@@ -28,6 +28,18 @@ type Config struct {
 	CORSOrigin   []string `name:"cors-origin" env:"CORS_ORIGIN" sep:"," default:"http://localhost:3000" placeholder:"ORIGIN" help:"Origins whose pages may use the API; \"none\" for no other than its own."`
 	Insecure     Switch   `name:"insecure" env:"COSTPROF_INSECURE" default:"false" help:"Serve without any key on any address and under any host name."`
 
+	APIKeys          []string `name:"api-keys" env:"API_KEYS" sep:"," placeholder:"SECRET[:ROLE[:PROJECT]]" help:"Keys that are good while the server runs; role: ingest, viewer, editor or admin (default)."`
+	JWTSecret        string   `name:"jwt-secret" env:"JWT_SECRET" placeholder:"SECRET" help:"Take people's tokens signed with it (HS256), 32 bytes or more."`
+	OIDCIssuer       string   `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"Take tokens of this OpenID Connect issuer."`
+	OIDCAudience     string   `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"Audience that its tokens must be for."`
+	OIDCRoleClaim    string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"role" help:"Claim that holds the role."`
+	OIDCProjectClaim string   `name:"oidc-project-claim" env:"OIDC_PROJECT_CLAIM" default:"project" help:"Claim that holds the project; a token without it is for all."`
+
+	RateLimitEvents   int      `name:"rate-limit-events" env:"RATE_LIMIT_EVENTS" default:"10000" help:"Event batches an hour, by key or else by client address; 0 is any number."`
+	RateLimitRequests int      `name:"rate-limit-max-requests" env:"RATE_LIMIT_MAX_REQUESTS" default:"1000" help:"Other requests in 15 minutes; 0 is any number."`
+	RateLimitExport   int      `name:"rate-limit-export" env:"RATE_LIMIT_EXPORT" default:"10" help:"Exports a minute; 0 is any number."`
+	TrustedProxies    []string `name:"trusted-proxies" env:"TRUSTED_PROXIES" sep:"," placeholder:"CIDR" help:"Networks of the proxies in front, whose X-Forwarded-For and Forwarded headers count."`
+
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"text" help:"text or json."`
 
@@ -65,6 +77,9 @@ func (c *Config) Validate() error {
 		if !validOrigin(o) {
 			return bad("cors-origin", "CORS_ORIGIN", fmt.Sprintf("%q is not an origin such as https://costs.example.com (no path, no \"*\")", o))
 		}
+	}
+	if err := c.validateAccess(); err != nil {
+		return err
 	}
 	if _, ok := logLevels[c.LogLevel]; !ok {
 		return bad("log-level", "LOG_LEVEL", "must be debug, info, warn or error")

@@ -45,6 +45,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Data: "./costprof-data", Port: 3100, CORSOrigin: []string{"http://localhost:3000"},
+		OIDCRoleClaim: "role", OIDCProjectClaim: "project",
+		RateLimitEvents: 10_000, RateLimitRequests: 1000, RateLimitExport: 10,
 		LogLevel: "info", LogFormat: "text",
 		HeaderTimeout: 10 * time.Second, BodyTimeout: time.Minute, RequestTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, ShutdownGrace: 20 * time.Second,
@@ -160,7 +162,7 @@ func TestBadSettings(t *testing.T) {
 		{name: "not a map", file: "- port", want: []string{"keys and values"}},
 		{name: "two documents", file: "port: 1\n---\nport: 2", want: []string{"one document"}},
 		{name: "broken yaml", file: "a: [", want: []string{"c.yaml"}},
-		{name: "future key in file", file: "api-keys: s3cret", want: []string{"api-keys", "does not support"}},
+		{name: "future key in file", file: "encryption-key: s3cret", want: []string{"encryption-key", "does not support"}},
 		{name: "future prefix in file", file: "capture-prompts: true", want: []string{"capture-prompts", "does not support"}},
 		{name: "missing file", args: []string{"--config=gone.yaml"}, want: []string{"gone.yaml", "no such file"}},
 		{name: "level", env: map[string]string{"LOG_LEVEL": "loud"}, want: []string{"LOG_LEVEL", "debug, info"}},
@@ -178,7 +180,15 @@ func TestBadSettings(t *testing.T) {
 		{name: "size", env: map[string]string{"COSTPROF_MEMORY_LIMIT": "lots"}, want: []string{"COSTPROF_MEMORY_LIMIT", "512MiB"}},
 		{name: "small size", env: map[string]string{"COSTPROF_INGEST_MEMORY": "1MiB"}, want: []string{"COSTPROF_INGEST_MEMORY"}},
 		{name: "huge size", env: map[string]string{"COSTPROF_MEMORY_LIMIT": "9999999999999GiB"}, want: []string{"COSTPROF_MEMORY_LIMIT"}},
-		{name: "unknown flag", args: []string{"--api-keys=x"}, want: []string{"api-keys"}},
+		{name: "unknown flag", args: []string{"--encryption-key=x"}, want: []string{"encryption-key"}},
+		{name: "key's role", env: map[string]string{"API_KEYS": "one,two:root"}, want: []string{"API_KEYS", "key 2 of 2", "viewer"}},
+		{name: "short secret", env: map[string]string{"JWT_SECRET": "short"}, want: []string{"JWT_SECRET", "32 bytes"}},
+		{name: "audience alone", env: map[string]string{"OIDC_AUDIENCE": "x"}, want: []string{"OIDC_AUDIENCE", "OIDC_ISSUER"}},
+		{name: "issuer alone", env: map[string]string{"OIDC_ISSUER": "https://id.example.com"}, want: []string{"OIDC_AUDIENCE"}},
+		{name: "issuer without TLS", env: map[string]string{"OIDC_ISSUER": "http://id.example.com", "OIDC_AUDIENCE": "x"}, want: []string{"OIDC_ISSUER", "https"}},
+		{name: "rate", env: map[string]string{"RATE_LIMIT_EVENTS": "-1"}, want: []string{"RATE_LIMIT_EVENTS"}},
+		{name: "proxy", env: map[string]string{"TRUSTED_PROXIES": "10.0.0.0/8,proxy"}, want: []string{"TRUSTED_PROXIES", "proxy"}},
+		{name: "mapped proxy", env: map[string]string{"TRUSTED_PROXIES": "::ffff:10.0.0.0/104"}, want: []string{"TRUSTED_PROXIES"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			isolate(t)

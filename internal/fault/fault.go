@@ -17,7 +17,9 @@ const (
 	Invalid     Code = "invalid"     // the input breaks a rule
 	NotFound    Code = "not_found"   // there is no such thing, or it is not yours
 	Conflict    Code = "conflict"    // the state does not allow it
+	Unknown     Code = "unknown"     // nobody knows who asks: no credential, or a wrong one
 	Forbidden   Code = "forbidden"   // who asks may not
+	Limited     Code = "limited"     // too often; try again later
 	Gone        Code = "gone"        // it was there; start again
 	TooLarge    Code = "too_large"   // the input is beyond a size limit
 	Unsupported Code = "unsupported" // wrong content type
@@ -32,7 +34,7 @@ type Error struct {
 	Message string
 	// Details lists the broken rules by field, for Invalid.
 	Details map[string][]string
-	// RetryAfter is a hint for Unavailable.
+	// RetryAfter is a hint for Unavailable and Limited.
 	RetryAfter time.Duration
 	Err        error
 }
@@ -56,8 +58,12 @@ func Field(field, rule string) *Error {
 	return &Error{Code: Invalid, Message: "Validation failed", Details: map[string][]string{field: {rule}}}
 }
 
-// CodeOf finds the code of err; an error without one is Internal.
+// CodeOf finds the code of err; an error without one is Internal, and no error
+// has none ("").
 func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code

@@ -30,7 +30,7 @@ func TestCodeOf(t *testing.T) {
 		"joined":           {errors.Join(io.EOF, New(Conflict, "taken")), Conflict},
 		"the outer of two": {&Error{Code: Unavailable, Err: New(Internal, "broken")}, Unavailable},
 		"none":             {io.EOF, Internal},
-		"no error":         {nil, Internal},
+		"no error":         {nil, ""},
 	} {
 		if got := CodeOf(c.err); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

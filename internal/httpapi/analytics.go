@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/report"
 	"github.com/costprof/costprof/internal/usage"
@@ -18,6 +19,7 @@ import (
 type Reports interface {
 	Breakdown(ctx context.Context, r report.BreakdownRequest) (report.Breakdown, error)
 	Timeseries(ctx context.Context, r report.TimeseriesRequest) (report.Timeseries, error)
+	Compare(ctx context.Context, r report.CompareRequest) (report.Comparison, error)
 	Flamegraph(ctx context.Context, r report.FlamegraphRequest) (*analytics.Node, error)
 	Prompts(ctx context.Context, r report.PromptsRequest) (report.Prompts, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
@@ -29,7 +31,7 @@ func (s *server) analyticsRoutes() []*route {
 	ranked := concat(common, []param{fieldsParam}, pageParams)
 	rows := s.envelope(arrayOf(schemaOf[breakdownRow](s)), schemaOf[breakdownMeta](s), paged)
 	ask := func(name string, rt route) *route {
-		rt.id, rt.method, rt.tag = "get-"+name, http.MethodGet, "Analytics"
+		rt.id, rt.method, rt.tag, rt.need = "get-"+name, http.MethodGet, "Analytics", auth.Read
 		rt.path, rt.alias = "/api/v1/analytics/"+name, "/api/analytics/"+name
 		rt.status = http.StatusOK
 		if rt.weigh == nil {
@@ -71,6 +73,7 @@ func (s *server) analyticsRoutes() []*route {
 			serve:  s.timeseries,
 		}),
 		ask("flamegraph", s.flamegraphRoute(common)),
+		ask("compare", s.compareRoute()),
 		ask("prompts", route{
 			summary: "Calls with far more input than their like",
 			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
@@ -82,11 +85,11 @@ func (s *server) analyticsRoutes() []*route {
 			params: concat(common, pageParams), answer: s.eventsSchema(), weigh: weighList, serve: s.events,
 		}),
 		{
-			id: "list-events", method: http.MethodGet, path: "/api/v1/events", alias: "/api/events", tag: "Events", summary: "Events, newest first", doc: eventsDoc,
+			id: "list-events", method: http.MethodGet, path: "/api/v1/events", alias: "/api/events", tag: "Events", need: auth.Read, summary: "Events, newest first", doc: eventsDoc,
 			params: concat(common, pageParams), status: http.StatusOK, answer: s.eventsSchema(), weigh: weighList, serve: s.events,
 		},
 		{
-			id: "get-event", method: http.MethodGet, path: "/api/v1/events/{id}", alias: "/api/events/{id}", tag: "Events", summary: "One event with its price lines",
+			id: "get-event", method: http.MethodGet, path: "/api/v1/events/{id}", alias: "/api/events/{id}", tag: "Events", need: auth.Read, summary: "One event with its price lines",
 			status: http.StatusOK, answer: s.envelope(schemaOf[storedEvent](s), nil), errors: []int{http.StatusNotFound}, weigh: weighChart, serve: s.event,
 		},
 	}
@@ -280,7 +283,7 @@ func (s *server) event(c *call) (*reply, error) {
 	if err != nil {
 		return nil, errNoThing
 	}
-	record, err := s.reports.Event(c, id, analytics.Filter{})
+	record, err := s.reports.Event(c, id, c.q.own())
 	if err != nil {
 		return nil, notFound(err)
 	}

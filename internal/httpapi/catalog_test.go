@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/pricing"
@@ -20,6 +21,8 @@ type memoryCatalog struct {
 	audit    []store.AuditEntry
 	runs     []store.Run
 	list     store.PriceList
+	keys     []store.Key
+	settings map[string][]byte
 }
 
 func (c *memoryCatalog) GetList(context.Context) (store.PriceList, error) {
@@ -84,10 +87,17 @@ func (c *memoryCatalog) AppendAudit(_ context.Context, entry store.AuditEntry) e
 	return nil
 }
 
-func (c *memoryCatalog) ListAudit(context.Context, int64, int) ([]store.AuditEntry, error) {
+func (c *memoryCatalog) ListAudit(_ context.Context, below int64, limit int) ([]store.AuditEntry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.audit), nil
+	var out []store.AuditEntry
+	for i := len(c.audit) - 1; i >= 0 && len(out) < limit; i-- {
+		if e := c.audit[i]; below == 0 || int64(i+1) < below {
+			e.ID = int64(i + 1)
+			out = append(out, e)
+		}
+	}
+	return out, nil
 }
 
 func (c *memoryCatalog) PutRun(_ context.Context, run store.Run) error {
@@ -122,4 +132,46 @@ func (c *memoryCatalog) ListRuns(_ context.Context, state string, limit int) ([]
 		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(b.ID, a.ID))
 	})
 	return out[:min(limit, len(out))], nil
+}
+
+func (c *memoryCatalog) ListKeys(context.Context) ([]store.Key, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.keys), nil
+}
+
+func (c *memoryCatalog) PutKey(_ context.Context, k store.Key, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := slices.IndexFunc(c.keys, func(o store.Key) bool { return o.ID == k.ID })
+	if at < 0 {
+		c.keys = append(c.keys, k)
+	} else {
+		c.keys[at] = k
+	}
+	c.audit = append(c.audit, entry)
+	return nil
+}
+
+func (c *memoryCatalog) TouchKeys(context.Context, map[string]time.Time) error { return nil }
+
+func (c *memoryCatalog) GetSetting(_ context.Context, name string) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.settings[name]; ok {
+		return v, nil
+	}
+	return nil, fault.New(fault.NotFound, "there is no setting %q", name)
+}
+
+func (c *memoryCatalog) InitSetting(_ context.Context, name string, value []byte) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settings == nil {
+		c.settings = map[string][]byte{}
+	}
+	if _, ok := c.settings[name]; !ok {
+		c.settings[name] = value
+	}
+	return c.settings[name], nil
 }

@@ -20,6 +20,8 @@ type cursor struct {
 	At    time.Time `json:"t"`
 	// Last is the id of the last row of the page before.
 	Last string `json:"l"`
+	// Below is the number of the last row of a numbered list.
+	Below int64 `json:"b,omitempty"`
 }
 
 const cursorVersion = 1

@@ -17,7 +17,9 @@ var statusOf = map[fault.Code]int{
 	fault.Invalid:     http.StatusBadRequest,
 	fault.NotFound:    http.StatusNotFound,
 	fault.Conflict:    http.StatusConflict,
+	fault.Unknown:     http.StatusUnauthorized,
 	fault.Forbidden:   http.StatusForbidden,
+	fault.Limited:     http.StatusTooManyRequests,
 	fault.Gone:        http.StatusGone,
 	fault.TooLarge:    http.StatusRequestEntityTooLarge,
 	fault.Unsupported: http.StatusUnsupportedMediaType,
@@ -27,9 +29,11 @@ var statusOf = map[fault.Code]int{
 
 // errorBody is the one shape of every error.
 type errorBody struct {
-	Error     string              `json:"error" doc:"A sentence for the person who caused it or must mend it."`
-	Details   map[string][]string `json:"details,omitempty" doc:"The broken rules by field or parameter."`
-	RequestID string              `json:"requestId" doc:"Names this request in the server's log."`
+	Error   string              `json:"error" doc:"A sentence for the person who caused it or must mend it."`
+	Details map[string][]string `json:"details,omitempty" doc:"The broken rules by field or parameter."`
+	// RetryAfter is set when someone asks too often.
+	RetryAfter int    `json:"retryAfter,omitempty" doc:"Seconds to wait, when the rate limit is exceeded."`
+	RequestID  string `json:"requestId" doc:"Names this request in the server's log."`
 }
 
 // refusal is an error whose status no fault code stands for.
@@ -74,6 +78,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		body.Error = "Something went wrong in the server; its log has the details under this requestId"
 	} else {
 		body.Error, body.Details = f.Message, f.Details
+	}
+	if status == http.StatusTooManyRequests {
+		body.RetryAfter = seconds(f.RetryAfter)
 	}
 	if status == http.StatusServiceUnavailable {
 		wait := time.Second

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/costprof/costprof/internal/auth"
 )
 
 // exchange is what is known about one request and its answer, for the log, the
@@ -22,6 +24,7 @@ type exchange struct {
 	bytes  int64
 	cause  error // why the status is 5xx
 	share  *share
+	who    auth.Principal // who asks; zero before admit
 }
 
 type exchangeKey struct{}
@@ -73,10 +76,13 @@ func (s *server) logged(next http.Handler) http.Handler {
 			switch {
 			case s.closing.Load() && x.status == http.StatusServiceUnavailable:
 				// Everyone who is told that the server stops.
-			case x.status == http.StatusForbidden, x.status == http.StatusServiceUnavailable:
+			case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusServiceUnavailable:
 				level = slog.LevelWarn
 			case x.status >= 500:
 				level = slog.LevelError
+			}
+			if x.who.Role != "" && s.auth.Closed() {
+				attrs = append(attrs, slog.String("who", x.who.Actor))
 			}
 			if x.cause != nil {
 				attrs = append(attrs, slog.String("error", x.cause.Error()))

@@ -10,7 +10,8 @@ import (
 	"github.com/costprof/costprof/internal/fault"
 )
 
-// Access says who may come in while no key protects the server.
+// Access says who may come in while no key protects the server, and whose pages
+// may use it at any time.
 type Access struct {
 	// AllowedHosts are further names, with or without a port, by which the server
 	// may be asked.
@@ -43,10 +44,11 @@ func secured(next http.Handler) http.Handler {
 // open: another host name (a page that rebinds its own name to 127.0.0.1 sends
 // that name), or a proxy in front.
 func (s *server) local(next http.Handler) http.Handler {
-	if s.access.AnyHost {
-		return next
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.access.AnyHost || s.auth.Closed() {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if name := forwardingHeader(r.Header); name != "" {
 			s.fail(w, r, fault.New(fault.Forbidden,
 				"This server is open, without any key, and was reached through a proxy (%s). Create a key first: costprof keys create", name))
@@ -101,10 +103,13 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		origins := r.Header.Values("Origin")
-		configured := len(origins) == 1 && slices.Contains(s.access.CORSOrigins, origins[0])
+		configured := s.configuredOrigin(origins)
 		if configured {
 			h.Set("Access-Control-Allow-Origin", origins[0])
-			h.Set("Access-Control-Expose-Headers", "X-Request-ID, Retry-After")
+			if s.auth.Closed() {
+				h.Set("Access-Control-Allow-Credentials", "true") // their sessions
+			}
+			h.Set("Access-Control-Expose-Headers", "X-Request-ID, Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset")
 			// The answer may be read by a page of another origin: that is the point.
 			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		}
@@ -126,6 +131,12 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// configuredOrigin says whether the request comes from a page that may use the
+// API.
+func (s *server) configuredOrigin(origins []string) bool {
+	return len(origins) == 1 && slices.Contains(s.access.CORSOrigins, origins[0])
 }
 
 var errForeign = fault.New(fault.Forbidden, "Pages of another origin may not do this; CORS_ORIGIN names those that may")
@@ -162,5 +173,5 @@ func (s *server) foreign(r *http.Request, origins []string) bool {
 	}
 	// What serves https under this name is another program, unless it is a proxy
 	// in front of a server that is meant to be reached from elsewhere.
-	return u.Scheme != "http" && !s.access.AnyHost
+	return u.Scheme != "http" && !s.access.AnyHost && !s.auth.Closed()
 }

@@ -21,7 +21,9 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/limit"
 	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/rating"
@@ -94,12 +96,16 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 			Ledger:   f.ledger, Book: func() ingest.Book { return f.prices.Book() }, Versions: f.catalog, Now: clock, Log: log,
 		}),
 		Prices: f.prices, Reports: &report.Service{Ledger: f.ledger, Now: clock}, Engine: f.engine, Metrics: NewMetrics("test"),
+		Audit: f.catalog, Limits: Limits{Limiter: &limit.Limiter{Local: limit.NewMemory(clock, 0), Log: log, Now: clock}},
 		Access:       Access{AllowedHosts: []string{"costs.example.com", "other.example.com:8443"}, CORSOrigins: []string{"http://localhost:3000"}},
 		IngestMemory: 64 << 20, IngestWait: time.Second, RequestTimeout: 10 * time.Second,
 		Version: "test", Now: clock, Log: log,
 	}
 	for _, c := range change {
 		c(&p)
+	}
+	if p.Auth == nil {
+		p.Auth = f.authorize(auth.Params{})
 	}
 	if f.api, err = New(p); err != nil {
 		t.Fatal(err)
@@ -108,6 +114,17 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		t.Fatalf("the document does not load: %v", err)
 	}
 	return f
+}
+
+// authorize opens who may come in over the fixture's catalog.
+func (f *fixture) authorize(p auth.Params) *auth.Service {
+	f.Helper()
+	p.Catalog, p.Now, p.Log = f.catalog, func() time.Time { return f.now }, slog.New(slog.DiscardHandler)
+	s, err := auth.Open(f.Context(), p)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return s
 }
 
 // answer is what came back, already held against the document.
@@ -194,7 +211,7 @@ func (f *fixture) checkRequest(r *http.Request) {
 		Request: r.Clone(f.Context()), QueryParams: r.URL.Query(),
 		PathParams: map[string]string{"id": path.Base(r.URL.Path)},
 		Route:      &routers.Route{Spec: f.doc, PathItem: &openapi3.PathItem{}, Operation: &checked, Method: r.Method},
-		Options:    &openapi3filter.Options{ExcludeRequestBody: !body},
+		Options:    &openapi3filter.Options{ExcludeRequestBody: !body, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}
 	if err := openapi3filter.ValidateRequest(f.Context(), input); err != nil {
 		f.Errorf("%s %s was accepted and does not fit the document: %.600v", r.Method, r.URL, err)

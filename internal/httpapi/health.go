@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/costprof/costprof/internal/auth"
 )
 
 // pingTimeout is how long the engine may take to say that it works.
@@ -33,21 +35,21 @@ func (s *server) healthRoutes() []*route {
 	metrics := s.metrics.handler(s.engine, s.bodies.budget)
 	return []*route{
 		{
-			id: "health", method: http.MethodGet, path: "/health", tag: "Operation", summary: "Health of the server and what it uses",
+			id: "health", method: http.MethodGet, path: "/health", tag: "Operation", need: auth.Public, pace: paceExempt, summary: "Health of the server and what it uses",
 			doc: "200 while it can store and answer, also when degraded; else 503.", status: http.StatusOK, answer: answer,
 			unavailable: answer, raw: s.getHealth,
 		},
 		{
-			id: "health-live", method: http.MethodGet, path: "/health/live", tag: "Operation", summary: "Whether the process runs",
+			id: "health-live", method: http.MethodGet, path: "/health/live", tag: "Operation", need: auth.Public, pace: paceExempt, summary: "Whether the process runs",
 			status: http.StatusOK, answer: answer, raw: s.getLive,
 		},
 		{
-			id: "health-ready", method: http.MethodGet, path: "/health/ready", tag: "Operation", summary: "Whether to send it work",
+			id: "health-ready", method: http.MethodGet, path: "/health/ready", tag: "Operation", need: auth.Public, pace: paceExempt, summary: "Whether to send it work",
 			doc: "503 while it cannot store, and as soon as it is told to stop.", status: http.StatusOK, answer: answer,
 			unavailable: answer, raw: s.getReady,
 		},
 		{
-			id: "metrics", method: http.MethodGet, path: "/metrics", tag: "Operation", summary: "Numbers for Prometheus",
+			id: "metrics", method: http.MethodGet, path: "/metrics", tag: "Operation", need: auth.Read, everywhere: true, pace: paceExempt, summary: "Numbers for Prometheus",
 			status: http.StatusOK, answer: text(), media: "text/plain", raw: func(w http.ResponseWriter, r *http.Request) {
 				if s.refuseQuery(w, r) {
 					return
@@ -119,7 +121,7 @@ func (s *server) answerHealth(w http.ResponseWriter, r *http.Request, h health) 
 
 // refuseQuery answers a plain route that was given parameters.
 func (s *server) refuseQuery(w http.ResponseWriter, r *http.Request) bool {
-	err := readQuery(r.URL.RawQuery, nil).err()
+	err := queryOf(r, nil).err()
 	if err != nil {
 		s.fail(w, r, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/ingest/jsonevents"
 )
@@ -14,7 +15,7 @@ import (
 func (s *server) ingestRoutes() []*route {
 	batch := huma.MediaType{Schema: s.batchSchema()}
 	return []*route{{
-		id: "post-events", method: http.MethodPost, path: "/api/v1/events", alias: "/api/events", tag: "Events",
+		id: "post-events", method: http.MethodPost, path: "/api/v1/events", alias: "/api/events", tag: "Events", need: auth.Send, pace: paceIngest,
 		summary: "Store a batch of events",
 		doc: "Answers 202 only after the events are durable. At most 500 events and 5 MiB, decompressed. " +
 			"An event that is stored already counts as a duplicate, at any age, so a batch can be sent again. " +
@@ -47,7 +48,7 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Result, error) {
 	var none ingest.Result
-	q := readQuery(r.URL.RawQuery, ingestParams)
+	q := queryOf(r, ingestParams)
 	partial := q.oneOf("partial", "true", "false") == "true"
 	if err := q.err(); err != nil {
 		return none, err
@@ -75,11 +76,21 @@ func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Res
 		return none, err
 	}
 	batch.Partial = partial
+	confine(&batch, exchangeOf(r.Context()).who)
 	result, err := s.ingest.Ingest(ctx, batch)
 	if err == nil {
 		s.metrics.storing.Observe(time.Since(start).Seconds())
 	}
 	return result, err
+}
+
+// confine says for which project an event is that names none, and which ones who
+// sends it may write.
+func confine(b *ingest.Batch, who auth.Principal) {
+	if own := who.Project; own != "" {
+		b.DefaultProject = own
+		b.MayWrite = func(project string) bool { return project == own }
+	}
 }
 
 var ingestParams = []param{{name: "partial"}}

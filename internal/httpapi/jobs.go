@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/store"
 )
@@ -13,20 +14,20 @@ import (
 func (s *server) jobRoutes() []*route {
 	return []*route{
 		{
-			id: "get-unpriced", method: http.MethodGet, path: "/api/v1/prices/unpriced", tag: "Prices", summary: "Models seen without a price",
+			id: "get-unpriced", method: http.MethodGet, path: "/api/v1/prices/unpriced", tag: "Prices", need: auth.Read, summary: "Models seen without a price",
 			doc:    "By provider and model as sent, those with the largest estimates first, then those with most calls. Without from and to, of all time.",
 			params: concat(windowParams, []param{{name: "project", repeat: true, schema: text(), doc: "Only calls of this project; given again, any of them."}}, pageParams),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[rating.UnpricedModel](s)), nil, paged),
 			errors: []int{http.StatusGone}, weigh: weighChart, serve: s.getUnpriced,
 		},
 		{
-			id: "list-jobs", method: http.MethodGet, path: "/api/v1/jobs", tag: "Jobs", summary: "Runs of background work, newest first",
+			id: "list-jobs", method: http.MethodGet, path: "/api/v1/jobs", tag: "Jobs", need: auth.Read, summary: "Runs of background work, newest first",
 			params: concat([]param{{name: "state", doc: "Only runs in this state.", schema: text("running", "done", "failed")}}, pageParams),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[job](s)), nil, paged), errors: []int{http.StatusGone},
 			weigh: weighChart, serve: s.listJobs,
 		},
 		{
-			id: "get-job", method: http.MethodGet, path: "/api/v1/jobs/{id}", tag: "Jobs", summary: "One run of background work",
+			id: "get-job", method: http.MethodGet, path: "/api/v1/jobs/{id}", tag: "Jobs", need: auth.Read, summary: "One run of background work",
 			status: http.StatusOK, answer: s.envelope(schemaOf[job](s), nil), errors: []int{http.StatusNotFound}, serve: s.getJob,
 		},
 	}
@@ -34,7 +35,7 @@ func (s *server) jobRoutes() []*route {
 
 func (s *server) getUnpriced(c *call) (*reply, error) {
 	w := c.q.window(s.now())
-	ask := rating.UnpricedQuery{Projects: c.q.values["project"], Limit: c.q.limit(), Cursor: c.q.cursor()}
+	ask := rating.UnpricedQuery{Projects: c.q.projects(), Limit: c.q.limit(), Cursor: c.q.cursor()}
 	// The range of a question about money defaults to 30 days; what has no price
 	// has none whenever it was called.
 	if c.q.has("from") || c.q.has("startDate") {
@@ -69,6 +70,15 @@ func jobJSON(r *store.Run) job {
 	return job{r.ID, r.Name, r.State, r.Started.UTC(), r.Finished.UTC(), r.Input, r.Result, r.Error}
 }
 
+// knows says whether who asks may know of the run: one for all projects tells
+// about every project's money.
+func (q *query) knows(r *store.Run) bool {
+	var in struct {
+		Project string `json:"project"`
+	}
+	return q.within == "" || json.Unmarshal(r.Input, &in) == nil && in.Project == q.within
+}
+
 // maxJobs is how many runs back the list goes.
 const maxJobs = 10_000
 
@@ -99,9 +109,11 @@ func (s *server) listJobs(c *call) (*reply, error) {
 		runs = runs[:limit]
 		next = cursor{Shape: shape, Last: runs[limit-1].ID}.String()
 	}
-	data := make([]job, len(runs))
+	data := make([]job, 0, len(runs))
 	for i := range runs {
-		data[i] = jobJSON(&runs[i])
+		if c.q.knows(&runs[i]) {
+			data = append(data, jobJSON(&runs[i]))
+		}
 	}
 	return &reply{Data: data, Pagination: pages(next)}, nil
 }
@@ -113,6 +125,9 @@ func (s *server) getJob(c *call) (*reply, error) {
 	run, err := s.prices.Job(c, c.PathValue("id"))
 	if err != nil {
 		return nil, notFound(err)
+	}
+	if !c.q.knows(&run) {
+		return nil, errNoThing
 	}
 	return &reply{Data: jobJSON(&run)}, nil
 }

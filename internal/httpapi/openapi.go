@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -30,11 +31,14 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 			License:     &huma.License{Name: "MIT", Identifier: "MIT"},
 		},
 		Servers:    []*huma.Server{{URL: "/"}},
-		Components: &huma.Components{Schemas: s.schemas, Responses: errorResponses(s.schemas)},
+		Components: &huma.Components{Schemas: s.schemas, Responses: errorResponses(s.schemas), SecuritySchemes: schemes()},
 		// An empty list says that no credential is asked for, a missing one nothing.
 		Extensions: map[string]any{"security": []any{}},
 	}
 	for _, rt := range routes {
+		if rt.need == 0 {
+			return nil, fmt.Errorf("the route %s does not say what right it needs", rt.id)
+		}
 		for i, p := range rt.paths() {
 			s.mux.HandleFunc(rt.method+" "+p, s.handle(rt))
 			op := s.operation(rt, p)
@@ -53,6 +57,21 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
 	}
 	return append(text, '\n'), nil
+}
+
+// schemes are the ways to show who asks.
+func schemes() map[string]*huma.SecurityScheme {
+	return map[string]*huma.SecurityScheme{
+		"bearer":  {Type: "http", Scheme: "bearer", Description: "An API key, or a token of a person (JWT)."},
+		"apiKey":  {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key."},
+		"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "A browser's session; see POST /api/v1/session."},
+	}
+}
+
+// credentials are the alternatives of a route that asks for one; the empty one
+// is an open server's.
+func credentials() []map[string][]string {
+	return []map[string][]string{{"bearer": {}}, {"apiKey": {}}, {"session": {}}, {}}
 }
 
 const description = `Records every LLM call and charge, prices each exactly, and shows where the money goes.
@@ -101,6 +120,13 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 	}
 	op.Responses[strconv.Itoa(rt.status)] = success
 	errs := append([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError}, rt.errors...)
+	if rt.need != auth.Public {
+		errs = append(errs, http.StatusUnauthorized)
+		op.Security = credentials()
+	}
+	if rt.pace != paceExempt || rt.need != auth.Public { // who guesses is told to wait anywhere
+		errs = append(errs, http.StatusTooManyRequests)
+	}
 	if rt.serve != nil {
 		errs = append(errs, http.StatusServiceUnavailable)
 	}
@@ -125,7 +151,9 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 // such path, wrong method) belong to none of them.
 var errorNames = map[int]string{
 	http.StatusBadRequest:            "Invalid",
+	http.StatusUnauthorized:          "Unauthorized",
 	http.StatusForbidden:             "Forbidden",
+	http.StatusTooManyRequests:       "RateLimited",
 	http.StatusNotFound:              "NotFound",
 	http.StatusMethodNotAllowed:      "MethodNotAllowed",
 	http.StatusRequestTimeout:        "RequestTimeout",
@@ -139,7 +167,9 @@ var errorNames = map[int]string{
 
 var errorDocs = map[int]string{
 	http.StatusBadRequest:            "The input breaks rules; details names them by field or parameter. Nothing was stored.",
-	http.StatusForbidden:             "The request may not come in this way: by this host name, through a proxy, or from a page of another origin.",
+	http.StatusUnauthorized:          "The server asks for a credential: there was none, or nobody knows it.",
+	http.StatusForbidden:             "The role or the project does not allow it; or, on an open server, the request may not come in this way: by this host name, through a proxy, or from a page of another origin.",
+	http.StatusTooManyRequests:       "Too many requests in the window; try again after Retry-After seconds.",
 	http.StatusNotFound:              "There is no such thing.",
 	http.StatusMethodNotAllowed:      "The path does not answer to this method; Allow lists those it answers to.",
 	http.StatusRequestTimeout:        "The body did not arrive in time.",
@@ -160,7 +190,7 @@ func errorResponses(reg huma.Registry) map[string]*huma.Response {
 			Headers: map[string]*huma.Param{"X-Request-ID": {Description: "The id of the request.", Schema: text()}},
 		}
 		switch status {
-		case http.StatusServiceUnavailable:
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 			r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeInteger}}
 		case http.StatusMethodNotAllowed:
 			r.Headers["Allow"] = &huma.Param{Description: "The methods of the path.", Schema: text()}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/store"
@@ -25,9 +26,6 @@ type Prices interface {
 	Job(ctx context.Context, id string) (store.Run, error)
 	Jobs(ctx context.Context, state string, limit int) ([]store.Run, error)
 }
-
-// anonymous is the actor of a change on an open server.
-const anonymous = "anonymous"
 
 var (
 	providerParam = param{name: "provider", doc: "A provider, by id or alias.", schema: text()}
@@ -47,13 +45,13 @@ func (s *server) priceRoutes() []*route {
 	}
 	return []*route{
 		{
-			id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", summary: "Prices in force at a time",
+			id: "get-prices", method: http.MethodGet, path: "/api/v1/prices", tag: "Prices", need: auth.Read, summary: "Prices in force at a time",
 			params: append([]param{providerParam, modelParam, projectParam, atParam}, pageParams...),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[Price](s)), schemaOf[pricesMeta](s), paged),
 			errors: []int{http.StatusGone}, serve: s.getPrices,
 		},
 		{
-			id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", summary: "Put an own price over the shipped ones",
+			id: "put-price", method: http.MethodPut, path: "/api/v1/prices", tag: "Prices", need: auth.Edit, summary: "Put an own price over the shipped ones",
 			doc: "Ends what it overlaps. It is applied to stored calls in its interval that had no price or only an estimate, by a background job. " +
 				"Without effectiveFrom it starts with the model's first seen call when the model had no price, else now. " +
 				"What the shipped price charges for, or input and output where there is none, and this one leaves out will be free; warnings say so. A price of {} is free without a warning.",
@@ -61,7 +59,7 @@ func (s *server) priceRoutes() []*route {
 			status: http.StatusOK, answer: s.envelope(schemaOf[putAnswer](s), nil), errors: []int{http.StatusServiceUnavailable}, serve: s.putPrice,
 		},
 		{
-			id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", summary: "End an own price, or take it back for a time",
+			id: "delete-price", method: http.MethodDelete, path: "/api/v1/prices", tag: "Prices", need: auth.Edit, summary: "End an own price, or take it back for a time",
 			doc: "Names exactly one: an empty project is the price for all, an empty tier the standard one, an empty region the one for any. Calls from now on take the shipped price. " +
 				"With effectiveFrom, or effectiveTo, the price is gone in that interval, past or future, and stays outside of it. Calls priced already keep their cost.",
 			params: []param{
@@ -72,14 +70,14 @@ func (s *server) priceRoutes() []*route {
 			status: http.StatusNoContent, errors: []int{http.StatusNotFound, http.StatusServiceUnavailable}, serve: s.deletePrice,
 		},
 		{
-			id: "quote", method: http.MethodPost, path: "/api/v1/prices/quote", tag: "Prices", summary: "Price calls without storing them",
+			id: "quote", method: http.MethodPost, path: "/api/v1/prices/quote", tag: "Prices", need: auth.Quote, summary: "Price calls without storing them",
 			doc:    "By the code that prices stored calls. One call, or up to 500 as items; then data is a list in their order.",
 			body:   jsonBody(anyOf(schemaOf[quoteItem](s), schemaOf[quoteItems](s))),
 			status: http.StatusOK, answer: s.envelope(anyOf(quoted, arrayOf(quoted)), nil),
 			serve: s.quote,
 		},
 		{
-			id: "explain-price", method: http.MethodGet, path: "/api/v1/prices/explain", tag: "Prices", summary: "Why a call has its price",
+			id: "explain-price", method: http.MethodGet, path: "/api/v1/prices/explain", tag: "Prices", need: auth.Read, summary: "Why a call has its price",
 			params: []param{providerParam, need(modelParam), projectParam, atParam, tierParam, regionParam},
 			status: http.StatusOK, answer: s.envelope(schemaOf[explanation](s), nil), serve: s.explainPrice,
 		},
@@ -137,7 +135,7 @@ type pricesMeta struct {
 
 func (s *server) getPrices(c *call) (*reply, error) {
 	at := c.q.at(s.now())
-	list := pricing.ListQuery{Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"), At: at}
+	list := pricing.ListQuery{Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.project(c.q.text("project")), At: at}
 	limit := c.q.limit()
 	shape := shapeOf("prices", list.Provider, list.Model, list.Project, c.q.text("at"))
 	cur := readCursor(c.q, shape)
@@ -170,7 +168,7 @@ func (s *server) explainPrice(c *call) (*reply, error) {
 		return nil, err
 	}
 	return &reply{Data: explanationJSON(s.prices.Book().Explain(pricing.Call{
-		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"), At: at,
+		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.project(c.q.text("project")), At: at,
 		ServiceTier: c.q.text("serviceTier"), Region: c.q.text("region"),
 	}))}, nil
 }
@@ -202,13 +200,16 @@ func (s *server) putPrice(c *call) (*reply, error) {
 			f.bad(name, "must be an RFC 3339 instant or a date; leave it out where there is none")
 		}
 	}
+	if req.Project = c.q.project(req.Project); req.Project == noProject {
+		return nil, errForeignProject
+	}
 	own, err := s.prices.Book().ParsePut(req)
 	// What is wrong in form stands beside what is wrong in meaning, once each.
 	c.q.take(err)
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
-	put, err := s.prices.Put(c, own, anonymous)
+	put, err := s.prices.Put(c, own, c.who().Actor)
 	if err != nil {
 		return nil, err
 	}
@@ -231,9 +232,13 @@ func (s *server) deletePrice(c *call) (*reply, error) {
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
+	project := c.q.project(c.q.text("project"))
+	if project == noProject {
+		return nil, errForeignProject
+	}
 	err = s.prices.Delete(c, pricing.Removal{From: from, To: to, Selector: pricing.Selector{
-		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: c.q.text("project"),
+		Provider: c.q.text("provider"), Model: c.q.text("model"), Project: project,
 		ServiceTier: c.q.text("serviceTier"), Region: c.q.text("region"),
-	}}, anonymous)
+	}}, c.who().Actor)
 	return &reply{status: http.StatusNoContent}, err
 }

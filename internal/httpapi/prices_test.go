@@ -245,7 +245,7 @@ func TestOwnPrices(t *testing.T) {
 	f.do("DELETE", "/api/v1/prices?provider=acme&colour=red", "").want(400).says(`"model":["is required"]`, "colour")
 	f.get("/api/v1/prices?provider=acme").want(200).says(`"data":[]`)
 	for _, e := range f.catalog.audit {
-		if e.Actor != anonymous {
+		if e.Actor != "anonymous" {
 			t.Errorf("audit entry %+v", e)
 		}
 	}

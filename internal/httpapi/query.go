@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,7 +31,9 @@ const tagParam = "tag:*"
 // query reads the parameters of one request and collects every problem with
 // them.
 type query struct {
-	values   url.Values
+	values url.Values
+	// within is the only project of who asks; "" is every project.
+	within   string
 	problems map[string][]string
 	unlisted int
 	// providerID is the canonical id of a provider by any of its names.
@@ -39,6 +42,13 @@ type query struct {
 
 // maxProblems is how many problems one answer lists; the rest are counted.
 const maxProblems = 100
+
+// queryOf reads the parameters of a request, for who sends it.
+func queryOf(r *http.Request, declared []param) *query {
+	q := readQuery(r.URL.RawQuery, declared)
+	q.within = exchangeOf(r.Context()).who.Project
+	return q
+}
 
 // readQuery refuses what no parameter declares, and a parameter given twice that
 // has one value.

@@ -21,7 +21,7 @@ const maxQuotes = 500
 type quoteItem struct {
 	Provider           string      `json:"provider" minLength:"1" maxLength:"256"`
 	Model              string      `json:"model" minLength:"1" maxLength:"256"`
-	Project            string      `json:"project,omitempty" maxLength:"128" doc:"The project whose own prices count; default \"default\"."`
+	Project            string      `json:"project,omitempty" maxLength:"128" doc:"The project whose own prices count; default the key's, else \"default\"."`
 	Timestamp          time.Time   `json:"timestamp,omitzero" doc:"When the call is made; default now."`
 	InputTokens        int64       `json:"inputTokens,omitempty" minimum:"0" maximum:"1000000000000"`
 	OutputTokens       int64       `json:"outputTokens,omitempty" minimum:"0" maximum:"1000000000000"`
@@ -104,7 +104,7 @@ func (s *server) quoted(f *fields) pricing.Call {
 		Project: f.text("project", 0, usage.MaxIDLength), At: f.instant("timestamp"), Counts: f.counts(),
 		ServiceTier: f.text("serviceTier", 0, usage.MaxTextLength), Region: f.text("region", 0, usage.MaxTextLength),
 	}
-	if c.Project == "" {
+	if c.Project = f.q.project(c.Project); c.Project == "" {
 		c.Project = defaultProject
 	}
 	if c.At.IsZero() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/fault"
 )
 
@@ -38,6 +39,11 @@ type route struct {
 	errors []int
 	// unavailable is the answer of a 503 that says more than an error.
 	unavailable *huma.Schema
+	// need is the right that the route asks for; everywhere asks for it in every
+	// project. pace is the rule of how often.
+	need       auth.Right
+	everywhere bool
+	pace       pace
 	// weigh is what answering may hold.
 	weigh weight
 	// serve answers with data; a route with raw does everything itself.
@@ -96,7 +102,7 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 		serve = func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 			defer cancel()
-			q := readQuery(r.URL.RawQuery, rt.params)
+			q := queryOf(r, rt.params)
 			q.providerID = func(name string) string { return s.prices.Book().ProviderID(name) }
 			held, err := s.answers.hold(ctx, rt.weigh, q)
 			if err != nil {
@@ -131,6 +137,10 @@ func (s *server) handle(rt *route) http.HandlerFunc {
 	ids := strings.Contains(rt.path, "{id}")
 	return func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r.Context()).route = r.Pattern
+		if err := s.admit(w, r, rt); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		if id := r.PathValue("id"); ids && (!validText(id) || len(id) > maxPathID) {
 			s.fail(w, r, errNoThing)
 			return

@@ -155,6 +155,10 @@ func (r failing) Timeseries(context.Context, report.TimeseriesRequest) (report.T
 	panic("the secret " + r.err.Error())
 }
 
+func (r failing) Compare(context.Context, report.CompareRequest) (report.Comparison, error) {
+	return report.Comparison{}, r.err
+}
+
 func (r failing) Flamegraph(context.Context, report.FlamegraphRequest) (*analytics.Node, error) {
 	panic(http.ErrAbortHandler)
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/auth"
 )
 
 // routes are all operations, in the order of the document's tags.
@@ -15,6 +17,7 @@ func (s *server) routes() []*route {
 	rs = append(rs, s.streamRoutes()...)
 	rs = append(rs, s.priceRoutes()...)
 	rs = append(rs, s.jobRoutes()...)
+	rs = append(rs, s.accessRoutes()...)
 	rs = append(rs, s.healthRoutes()...)
 	return append(rs, s.rootRoutes()...)
 }
@@ -29,13 +32,13 @@ type rootAnswer struct {
 func (s *server) rootRoutes() []*route {
 	return []*route{
 		{
-			id: "root", method: http.MethodGet, path: "/{$}", tag: "Operation", summary: "Where to go on",
+			id: "root", method: http.MethodGet, path: "/{$}", tag: "Operation", need: auth.Public, summary: "Where to go on",
 			status: http.StatusOK, answer: s.envelope(schemaOf[rootAnswer](s), nil), serve: func(c *call) (*reply, error) {
 				return &reply{Data: rootAnswer{"costprof", s.version, "/openapi.json", "/health"}}, c.q.err()
 			},
 		},
 		{
-			id: "openapi", method: http.MethodGet, path: "/openapi.json", tag: "Operation", summary: "This document",
+			id: "openapi", method: http.MethodGet, path: "/openapi.json", tag: "Operation", need: auth.Public, summary: "This document",
 			status: http.StatusOK, answer: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true},
 			raw: func(w http.ResponseWriter, r *http.Request) {
 				if s.refuseQuery(w, r) {

@@ -39,6 +39,9 @@ type Params struct {
 	Engine  Pinger
 	Metrics *Metrics
 	Access  Access
+	Auth    Auth
+	Audit   Audit
+	Limits  Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
 	// long one waits for its share.
 	IngestMemory int64
@@ -65,6 +68,9 @@ type server struct {
 	engine   Pinger
 	metrics  *Metrics
 	access   Access
+	auth     Auth
+	audit    Audit
+	limits   Limits
 	bodies   bodies
 	answers  answers
 	timeout  time.Duration
@@ -84,7 +90,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
-		access: p.Access, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
+		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2),
 		mux:     http.NewServeMux(), schemas: newSchemas(),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/money"
 )
@@ -42,7 +43,7 @@ const streamDoc = "Server-sent events. The first is a snapshot: the sums of ever
 
 func (s *server) streamRoutes() []*route {
 	return []*route{{
-		id: "stream-costs", method: http.MethodGet, path: "/api/v1/stream/costs", alias: "/api/stream/costs", tag: "Live",
+		id: "stream-costs", method: http.MethodGet, path: "/api/v1/stream/costs", alias: "/api/stream/costs", tag: "Live", need: auth.Read,
 		summary: "Spend while it is stored", doc: streamDoc, params: filterParams,
 		headers: []param{{name: "Last-Event-ID", doc: "The id of the last event that was seen; EventSource sends it by itself.", schema: text()}},
 		status:  http.StatusOK, media: "text/event-stream", answer: s.streamSchema(),
@@ -105,7 +106,7 @@ func renderEvent(e *live.Event) []byte {
 }
 
 func (s *server) streamCosts(w http.ResponseWriter, r *http.Request) {
-	q := readQuery(r.URL.RawQuery, filterParams)
+	q := queryOf(r, filterParams)
 	filter := q.filter(window{})
 	if err := q.err(); err != nil {
 		s.fail(w, r, err)

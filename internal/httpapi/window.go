@@ -240,6 +240,9 @@ func (q *query) filter(w window) analytics.Filter {
 			values[d] = wanted
 		}
 	}
+	if q.within != "" {
+		values[analytics.Project] = q.projects()
+	}
 	if len(values) > 0 {
 		f.Any = values
 	}
@@ -285,6 +288,27 @@ func (q *query) providers(names []string) []string {
 		}
 	}
 	return out
+}
+
+// projects are those that were asked for, as far as who asks may know of them:
+// one that is not theirs is like one that does not exist.
+func (q *query) projects() []string {
+	asked := q.values["project"]
+	switch {
+	case q.within == "":
+		return asked
+	case len(asked) == 0 || slices.Contains(asked, q.within):
+		return []string{q.within}
+	}
+	return []string{}
+}
+
+// own limits what is asked for by id to what who asks may know of.
+func (q *query) own() analytics.Filter {
+	if q.within == "" {
+		return analytics.Filter{}
+	}
+	return analytics.Filter{Any: map[analytics.Dimension][]string{analytics.Project: {q.within}}}
 }
 
 // dimensions reads a comma-separated list of at most max distinct dimensions.

@@ -67,7 +67,7 @@ func TestParseDecimalIsLinear(t *testing.T) {
 		}
 	}
 	// 20 MiB of digits take some 50 ms; a quadratic reading takes hours.
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > 5*time.Minute {
 		t.Errorf("20 MiB of digits took %v", took)
 	}
 }

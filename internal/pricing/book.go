@@ -224,7 +224,7 @@ func (b *Book) With(own []Own) (*Book, error) {
 		if err != nil {
 			return nil, fmt.Errorf("own price %s for %q %q: %w", v.ID, v.Provider, v.Model, err)
 		}
-		p.ServiceTier, p.Region = tierName(v.ServiceTier), regionName(v.Region)
+		p.ServiceTier, p.Region = TierName(v.ServiceTier), regionName(v.Region)
 		out.ownVersions[v.ID] = &p.Version
 		at := place{out.ownKey(v.Provider, v.Model), v.Project}
 		prices[at] = append(prices[at], p)

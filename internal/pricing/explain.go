@@ -59,7 +59,7 @@ type Candidate struct {
 func (b *Book) Explain(c Call) Explanation {
 	tr := &trace{}
 	r := b.find(c.Provider, c.Model, tr)
-	tier, region := tierName(c.ServiceTier), regionName(c.Region)
+	tier, region := TierName(c.ServiceTier), regionName(c.Region)
 	ch := r.choose(c.Project, tier, region, &c)
 	e := Explanation{
 		Provider: c.Provider, Model: c.Model, ProviderID: r.providerID, ModelID: r.modelID,

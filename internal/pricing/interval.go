@@ -18,7 +18,7 @@ type Selector struct {
 // Matches says whether v is one of these prices, whatever its interval.
 func (s Selector) Matches(v *Version) bool {
 	return sameName(s.Provider, v.Provider) && sameName(s.Model, v.Model) && s.Project == v.Project &&
-		tierName(s.ServiceTier) == tierName(v.ServiceTier) && regionName(s.Region) == regionName(v.Region)
+		TierName(s.ServiceTier) == TierName(v.ServiceTier) && regionName(s.Region) == regionName(v.Region)
 }
 
 func sameName(a, b string) bool {

@@ -15,9 +15,9 @@ var standardTiers = map[string]bool{
 	"": true, "standard": true, "default": true, "auto": true, "on_demand": true, "on-demand": true,
 }
 
-// tierName is a service tier as prices are kept under it: lower case, "" for
+// TierName is a service tier as prices are kept under it: lower case, "" for
 // the standard one.
-func tierName(s string) string {
+func TierName(s string) string {
 	if s == "" {
 		return ""
 	}

@@ -46,7 +46,7 @@ func ParsePut(r PutRequest) (Own, error) {
 		Project:  bad.name("project", r.Project, 0, usage.MaxIDLength),
 		Source:   SourceOwn,
 	}
-	v.ServiceTier = tierName(bad.name("serviceTier", r.ServiceTier, 0, usage.MaxTextLength))
+	v.ServiceTier = TierName(bad.name("serviceTier", r.ServiceTier, 0, usage.MaxTextLength))
 	v.Region = regionName(bad.name("region", r.Region, 0, usage.MaxTextLength))
 	v.From, v.To = bad.interval(r.EffectiveFrom, r.EffectiveTo)
 	v.Rates = bad.rates(r.Prices)

@@ -43,7 +43,7 @@ func (r *resolution) choose(project, tier, region string, c *Call) chosen {
 // there is none.
 func (b *Book) rate(c *Call, out *bill) (*resolution, chosen, error) {
 	r := b.resolve(c.Provider, c.Model)
-	ch := r.choose(c.Project, tierName(c.ServiceTier), regionName(c.Region), c)
+	ch := r.choose(c.Project, TierName(c.ServiceTier), regionName(c.Region), c)
 	if ch.price == nil {
 		return r, ch, nil
 	}

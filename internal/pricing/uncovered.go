@@ -14,7 +14,7 @@ func (b *Book) Uncovered(own *Version) []usage.Unit {
 	}
 	expected := map[usage.Unit]bool{usage.Input: true, usage.Output: true}
 	if listed := b.resolve(own.Provider, own.Model).listed; listed != nil {
-		p, _ := listed.offer.pick(tierName(own.ServiceTier), regionName(own.Region), own.From)
+		p, _ := listed.offer.pick(TierName(own.ServiceTier), regionName(own.Region), own.From)
 		if p != nil {
 			clear(expected)
 			for u, i := range p.rate {

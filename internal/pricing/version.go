@@ -28,7 +28,7 @@ const MaxPrice money.USD = 100_000 * money.PerUSD
 func (v Version) sealed() Version {
 	v.Rates = slices.Clone(v.Rates)
 	slices.SortFunc(v.Rates, func(a, b Rate) int { return int(a.Unit) - int(b.Unit) })
-	v.ServiceTier, v.Region = tierName(v.ServiceTier), regionName(v.Region)
+	v.ServiceTier, v.Region = TierName(v.ServiceTier), regionName(v.Region)
 	v.From, v.To = bound(v.From), bound(v.To)
 	if v.Window != nil {
 		w := *v.Window

@@ -23,6 +23,7 @@ const (
 
 	kindBreakdown = 'b'
 	kindPrompts   = 'p'
+	kindCompare   = 'c'
 	kindEvents    = 'e'
 
 	fingerprintSize = 8

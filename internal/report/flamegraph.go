@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
@@ -28,9 +27,6 @@ type FlamegraphRequest struct {
 	// Change.
 	Baseline *Period
 }
-
-// Period is a range of time, half-open.
-type Period struct{ From, To time.Time }
 
 // Flamegraph answers with a tree whose nodes are exactly the sums of their
 // children.

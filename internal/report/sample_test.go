@@ -155,3 +155,10 @@ func correct(t *testing.T, l store.Ledger, r *usage.Record) {
 		t.Fatalf("corrected %d, %v", n, err)
 	}
 }
+
+// crowd is a ledger in which there is always more.
+type crowd struct{ store.Ledger }
+
+func (crowd) Query(_ context.Context, q analytics.Query) (analytics.Table, error) {
+	return analytics.Table{More: q.Limit > 0}, nil
+}

@@ -48,7 +48,8 @@ type Ledger interface {
 	// changes no answer: the one stored first is kept as it is. It blocks while the
 	// engine is behind, until ctx ends; then, or when the engine cannot take more,
 	// the error is fault.Unavailable. After an error nothing or everything was
-	// stored; a retry tells.
+	// stored; a retry tells. A record that breaks the rules may be refused with
+	// fault.Invalid: it fails its own call, and no other that comes at that moment.
 	Append(ctx context.Context, records []usage.Record) (Receipt, error)
 
 	// Query answers one aggregate question. Sums are exact and of one moment.

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/store/reference"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -109,4 +111,37 @@ func answer(t *testing.T, e *Engine, q analytics.Query) analytics.Table {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// A window of whole hours reads no event, whatever it asks: what is bound for
+// events has no place then.
+func TestWindowsOfWholeHours(t *testing.T) {
+	e, err := Open(t.Context(), Options{Dir: t.TempDir(), SumAfter: time.Nanosecond, SumEvery: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	recs := sample(0, 4000)
+	for i := range recs {
+		recs[i].Feature = [...]string{"chat", "search", "mail"}[i%3]
+		recs[i].ID = recs[i].Identity()
+	}
+	if _, err := e.Append(t.Context(), recs); err != nil {
+		t.Fatal(err)
+	}
+	waitForSums(t, e, 8)
+	start := recs[0].Timestamp.Truncate(time.Hour)
+	for _, any := range []map[analytics.Dimension][]string{nil, {analytics.Feature: {"chat", "mail"}}, {analytics.Feature: {"chat"}, analytics.Model: {"gpt-4o", "x"}}, {analytics.Feature: {}}} {
+		for _, by := range [][]analytics.Dimension{nil, {analytics.Feature}, {analytics.Model, analytics.Tier}} {
+			for _, grain := range []time.Duration{0, time.Hour, 24 * time.Hour} {
+				q := analytics.Query{
+					Filter:  analytics.Filter{From: start.Add(time.Hour), To: start.Add(5 * time.Hour), Any: any},
+					GroupBy: by, Grain: grain, Measures: analytics.EveryMeasure &^ analytics.MeasureP95,
+				}
+				if d := cmp.Diff(reference.Query(recs, q).Rows, answer(t, e, q).Rows, cmp.AllowUnexported(money.Total{}), cmpopts.EquateEmpty()); d != "" {
+					t.Errorf("%v by %v in %s (-reference +engine):\n%s", any, by, grain, d)
+				}
+			}
+		}
+	}
 }

@@ -2,9 +2,11 @@ package duckdb
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
+
+	duck "github.com/duckdb/duckdb-go/v2"
 
 	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
@@ -24,24 +26,41 @@ func (c *tagCache) forget() { c.sets, c.next = nil, 0 }
 
 // intern gives the number of each record's tag set, 0 for none, and stores sets
 // that are new in the transaction at hand.
-func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Record) ([]int64, error) {
+func (c *tagCache) intern(ctx context.Context, w *writer, recs []*usage.Record) ([]int64, error) {
 	out := make([]int64, len(recs))
 	hashes := make([]usage.ID, len(recs))
 	if c.sets == nil || len(c.sets) > maxCachedTagSets {
 		c.sets = map[usage.ID]int64{}
 	}
-	unknown := map[usage.ID]map[string]string{}
+	var unknown missing[map[string]string]
 	for i, r := range recs {
 		if len(r.Tags) == 0 {
 			continue
 		}
 		hashes[i] = sqlquery.HashTags(r.Tags)
 		if _, ok := c.sets[hashes[i]]; !ok {
-			unknown[hashes[i]] = r.Tags
+			unknown.add(hashes[i], r.Tags)
 		}
 	}
-	if len(unknown) > 0 {
-		if err := c.resolve(ctx, conn, unknown); err != nil {
+	if len(unknown.order) > 0 {
+		err := unknown.number(ctx, w.conn, "tagsets", &c.next, numbering[map[string]string]{
+			known: func(h usage.ID, _ map[string]string, id int64) { c.sets[h] = id },
+			store: func(h usage.ID, tags map[string]string, id int64) error {
+				if err := w.tagsets.AppendRow(id, duck.UUID(h)); err != nil {
+					return err
+				}
+				for name, value := range tags {
+					if err := w.tags.AppendRow(id, name, value); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(w.tagsets.Flush(), w.tags.Flush()); err != nil {
 			return nil, err
 		}
 	}
@@ -51,42 +70,6 @@ func (c *tagCache) intern(ctx context.Context, conn *sql.Conn, recs []*usage.Rec
 		}
 	}
 	return out, nil
-}
-
-func (c *tagCache) resolve(ctx context.Context, conn *sql.Conn, unknown map[usage.ID]map[string]string) error {
-	found, err := numbersOf(ctx, conn, "tagsets", unknown)
-	if err != nil {
-		return err
-	}
-	for h, id := range found {
-		c.sets[h] = id
-		delete(unknown, h)
-	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	if c.next == 0 {
-		if err := conn.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) + 1 FROM tagsets`).Scan(&c.next); err != nil {
-			return err
-		}
-	}
-	var sets, tags strings.Builder
-	var tagArgs []any
-	for h, t := range unknown {
-		id := c.next
-		c.next++
-		c.sets[h] = id
-		fmt.Fprintf(&sets, "(%d, '%s'),", id, uuidText(h))
-		for name, value := range t {
-			fmt.Fprintf(&tags, "(%d, ?, ?),", id)
-			tagArgs = append(tagArgs, name, value)
-		}
-	}
-	if _, err := conn.ExecContext(ctx, `INSERT INTO tagsets VALUES `+strings.TrimSuffix(sets.String(), ",")); err != nil {
-		return err
-	}
-	_, err = conn.ExecContext(ctx, `INSERT INTO tags VALUES `+strings.TrimSuffix(tags.String(), ","), tagArgs...)
-	return err
 }
 
 // readTags gives the tags of sets by number.

@@ -38,6 +38,9 @@ func (e *Engine) Append(ctx context.Context, records []usage.Record) (store.Rece
 	if len(records) == 0 {
 		return store.Receipt{}, nil
 	}
+	if err := store.CheckRecords(records); err != nil {
+		return store.Receipt{}, err
+	}
 	j := &appendJob{records: records, done: make(chan error, 1)}
 	wait := time.NewTimer(e.opts.QueueWait)
 	defer wait.Stop()
@@ -105,8 +108,10 @@ type writer struct {
 	conn    *sql.Conn
 	events  *duck.Appender
 	commits *duck.Appender
-	args    []driver.Value
-	sums    summer
+	// Of what events name by number.
+	cells, tagsets, tags *duck.Appender
+	args                 []driver.Value
+	sums                 summer
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
@@ -123,11 +128,12 @@ func (w *writer) connect(ctx context.Context) error {
 		return fmt.Errorf("writer's connection: %w", err)
 	}
 	err = conn.Raw(func(c any) (err error) {
-		if w.events, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "events"); err != nil {
-			return err
+		for _, t := range w.appenders() {
+			if *t.appender, err = duck.NewAppenderFromConn(c.(driver.Conn), "", t.table); err != nil {
+				return err
+			}
 		}
-		w.commits, err = duck.NewAppenderFromConn(c.(driver.Conn), "", "commits")
-		return err
+		return nil
 	})
 	if err != nil {
 		conn.Close()
@@ -137,19 +143,30 @@ func (w *writer) connect(ctx context.Context) error {
 	return nil
 }
 
+// appenders are the tables that the writer appends to.
+func (w *writer) appenders() []tableAppender {
+	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}}
+}
+
+type tableAppender struct {
+	table    string
+	appender **duck.Appender
+}
+
 // disconnect gives up the connection; errors no longer matter.
 func (w *writer) disconnect() {
 	if w.conn == nil {
 		return
 	}
-	for _, a := range []*duck.Appender{w.events, w.commits} {
-		if a != nil {
+	for _, t := range w.appenders() {
+		if a := *t.appender; a != nil {
 			_ = a.Clear()
 			_ = a.Close()
 		}
+		*t.appender = nil
 	}
 	_ = w.conn.Close()
-	w.conn, w.events, w.commits = nil, nil, nil
+	w.conn = nil
 }
 
 // run commits until the engine stops and what was accepted is answered.
@@ -261,11 +278,11 @@ func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return err
 	}
-	cells, err := w.e.cells.intern(ctx, w.conn, recs)
+	cells, err := w.e.cells.intern(ctx, w, recs)
 	if err != nil {
 		return fmt.Errorf("cells: %w", err)
 	}
-	sets, err := w.e.tags.intern(ctx, w.conn, recs)
+	sets, err := w.e.tags.intern(ctx, w, recs)
 	if err != nil {
 		return fmt.Errorf("tags: %w", err)
 	}

@@ -39,13 +39,22 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	if len(keys) > 0 {
 		by = " GROUP BY " + strings.Join(keys, ", ")
 	}
-	cond, err := a.timeless(q.Filter, q.AsOf)
-	if err != nil {
-		return nil, err
+	// Compiled when it is needed: a value that is bound and has no place in the
+	// text is an error.
+	events := ""
+	fromEvents := func(from, to time.Time, and string) (string, error) {
+		if events == "" {
+			cond, err := a.timeless(q.Filter, q.AsOf)
+			if err != nil {
+				return "", err
+			}
+			events = selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
+		}
+		return events + a.between(from, to) + and + by, nil
 	}
-	events := selects(bucket, func(m measure) string { return m.sql }) + " FROM events WHERE " + cond
 	if kept == nil {
-		return []string{events + a.between(q.From, q.To) + by}, nil
+		part, err := fromEvents(q.From, q.To, "")
+		return []string{part}, err
 	}
 	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes) + a.cells(q.Filter, "hours")
 	var parts []string
@@ -58,16 +67,28 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	}
 	// One part for each end of the window, so that each is a range of time that
 	// the engine can find without reading the rest.
+	type rest struct {
+		from, to time.Time
+		and      string
+	}
+	var rests []rest
 	first, last := HourStart(kept.From), HourStart(kept.To)
 	if q.From.Before(first) {
-		parts = append(parts, events+a.between(q.From, first)+by)
+		rests = append(rests, rest{q.From, first, ""})
 	}
 	if q.To.IsZero() || q.To.After(last) {
-		parts = append(parts, events+a.between(last, q.To)+by)
+		rests = append(rests, rest{last, q.To, ""})
 	}
 	if n := len(kept.Holes); n > 0 {
-		parts = append(parts, events+a.between(HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1]+1))+
-			fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))+by)
+		in := fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
+		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in})
+	}
+	for _, r := range rests {
+		part, err := fromEvents(r.from, r.to, r.and)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
 	}
 	return parts, nil
 }

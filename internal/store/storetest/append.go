@@ -171,6 +171,46 @@ func testAllOrNothing(t *testing.T, open Opener) {
 	wantTotals(t, e, stored)
 }
 
+// A record that cannot be stored fails its own call, and none of those that are
+// stored in the same moment; to try it again is no use.
+func testBesideBadRecords(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	recs := calls(1200)
+	bad := []usage.Record{
+		call(9001, func(r *usage.Record) { r.Counts[usage.Input], r.Counts[usage.CacheRead] = 10, 11 }),
+		call(9002, func(r *usage.Record) { r.Counts[usage.Output] = -1 }),
+		call(9003, func(r *usage.Record) { r.UserID = "\xff" }),
+		call(9004, func(r *usage.Record) { r.Feature = "f\xc3" }),
+		call(9005, func(r *usage.Record) { r.Tags = map[string]string{"team": "\xff"} }),
+		call(9006, func(r *usage.Record) { r.Metadata = []byte("{\"a\":\"\xff\"}") }),
+	}
+	var wg sync.WaitGroup
+	for c := range 4 {
+		own := recs[c*300 : (c+1)*300]
+		wg.Go(func() {
+			for at := 0; at < len(own); at += 10 {
+				receipt, err := e.Append(t.Context(), own[at:at+10])
+				if err != nil || count(receipt.Outcomes, store.Stored) != 10 {
+					t.Errorf("a good call beside bad ones: %v, %v", receipt.Outcomes, err)
+					return
+				}
+			}
+		})
+	}
+	for _, r := range bad {
+		wg.Go(func() {
+			for range 20 {
+				if _, err := e.Append(t.Context(), []usage.Record{recs[0], r}); fault.CodeOf(err) != fault.Invalid {
+					t.Errorf("the record %s: %v, want invalid", r.ID, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	wantTotals(t, e, recs)
+}
+
 // Many clients send overlapping batches at once: each event is stored once and
 // is told to be new to exactly one of them.
 func testConcurrent(t *testing.T, open Opener) {
@@ -225,10 +265,15 @@ func testCancel(t *testing.T, open Opener) {
 	// Whatever became of it, a retry ends with each event stored once.
 	appendAll(t, e, calls(60))
 	wantTotals(t, e, calls(60))
+	failed := false
 	for r, err := range e.Events(ended, store.EventQuery{}) {
 		if err == nil {
 			t.Fatalf("Events with an ended context yielded %s", r.ID)
 		}
+		failed = true
+	}
+	if !failed {
+		t.Fatal("Events with an ended context gave no error")
 	}
 }
 

@@ -78,6 +78,35 @@ func testPrices(t *testing.T, open Opener) {
 	}
 }
 
+// What breaks in the middle leaves nothing behind, neither prices nor an entry of
+// the audit log: no engine can store text that is not UTF-8, which is put into
+// the second price and then into the entry.
+func testPricesAllOrNothing(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	if err := e.ReplacePrices(ctx(t), nil, []pricing.Own{own("p_a"), own("p_b")}, entry("first")); err != nil {
+		t.Fatal(err)
+	}
+	broken, unsigned := own("p_\xff"), entry("unsigned")
+	unsigned.Actor = "\xff"
+	for name, change := range map[string]struct {
+		puts  []pricing.Own
+		entry store.AuditEntry
+	}{
+		"a broken price": {[]pricing.Own{own("p_c"), broken, own("p_d")}, entry("broken")},
+		"a broken entry": {[]pricing.Own{own("p_c")}, unsigned},
+		"only an entry":  {nil, unsigned},
+	} {
+		if err := e.ReplacePrices(ctx(t), []string{"p_a"}, change.puts, change.entry); err == nil {
+			t.Fatalf("%s was stored", name)
+		}
+		wantPrices(t, e, []string{"p_a", "p_b"}, 1)
+	}
+	if err := e.ReplacePrices(ctx(t), []string{"p_a"}, []pricing.Own{own("p_c")}, entry("last")); err != nil {
+		t.Fatal(err)
+	}
+	wantPrices(t, e, []string{"p_b", "p_c"}, 2)
+}
+
 func testVersions(t *testing.T, open Opener) {
 	e := fresh(t, open)
 	first, other := version("p_v"), version("p_v")

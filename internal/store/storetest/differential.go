@@ -66,7 +66,9 @@ func randomDimension(r *rand.Rand) analytics.Dimension {
 func randomFilter(r *rand.Rand) analytics.Filter {
 	f := analytics.Filter{Status: analytics.Status(r.IntN(3)), Aggregates: r.IntN(4) == 0}
 	at := func() time.Time {
-		return epoch.Add(time.Duration(r.Int64N(int64(22 * 24 * time.Hour)))).Truncate(time.Microsecond)
+		// Whole hours often: those are what engines keep sums of.
+		unit := []time.Duration{time.Microsecond, time.Hour}[r.IntN(2)]
+		return epoch.Add(time.Duration(r.Int64N(int64(22 * 24 * time.Hour)))).Truncate(unit)
 	}
 	if r.IntN(2) == 0 {
 		f.From = at()

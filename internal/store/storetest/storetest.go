@@ -34,6 +34,7 @@ func Run(t *testing.T, open Opener) {
 		{"AppendConflicts", testConflicts},
 		{"AppendAllOrNothing", testAllOrNothing},
 		{"AppendConcurrently", testConcurrent},
+		{"AppendBesideBadRecords", testBesideBadRecords},
 		{"AppendCancelled", testCancel},
 		{"HugeAmounts", testHugeAmounts},
 
@@ -74,6 +75,7 @@ func Run(t *testing.T, open Opener) {
 		{"ManyTagSets", testManyTagSets},
 
 		{"Prices", testPrices},
+		{"PricesAllOrNothing", testPricesAllOrNothing},
 		{"Versions", testVersions},
 		{"PriceList", testPriceList},
 		{"Audit", testAudit},

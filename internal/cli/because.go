@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"strings"
+
+	"github.com/costprof/costprof/client"
+)
+
+// none is how a change of nothing is shown.
+const none = "·"
+
+// decimalsFor is how many a person needs to compare the amounts at a glance.
+func decimalsFor(amounts ...client.USD) int {
+	for _, u := range amounts {
+		if r, err := u.Rat(); err == nil && r.Cmp(big.NewRat(10, 1)) >= 0 {
+			return 2
+		}
+	}
+	return decimals
+}
+
+func signOf(u client.USD) int {
+	r, err := u.Rat()
+	if err != nil {
+		return 0
+	}
+	return r.Sign()
+}
+
+// moved shows a change with its sign. One that rounds to nothing is nothing.
+func moved(u client.USD, decimals int) string {
+	text := moneyTo(u, decimals)
+	switch {
+	case !strings.ContainsAny(text, "123456789"):
+		return none
+	case signOf(u) > 0:
+		return "+" + text
+	}
+	return text
+}
+
+// growth is the change as a part of what was.
+func growth(c *client.Change) string {
+	switch sign := signOf(c.Delta); {
+	case sign == 0:
+		return ""
+	case c.Baselines.CallCount == 0:
+		return "new"
+	case c.CallCount == 0:
+		return "gone"
+	case signOf(c.Baseline) == 0:
+		return "" // it was free: no number of per cents
+	}
+	share := part(c.Delta, c.Baseline) * 100
+	if math.Abs(share) >= 1000 {
+		return fmt.Sprintf("×%s", count(int64(part(c.Cost, c.Baseline)+0.5)))
+	}
+	return fmt.Sprintf("%+.0f%%", share)
+}
+
+// reason is why a cost moved, for a table and for a sentence.
+type reason struct{ short, long string }
+
+// reasonOf says what the main term of a change means.
+func reasonOf(c *client.Change) reason {
+	up := signOf(c.Delta) > 0
+	word := func(more, less string) string {
+		if up {
+			return more
+		}
+		return less
+	}
+	was, is := &c.Baselines, &c.Counts
+	switch c.MainTerm {
+	case "volume":
+		switch {
+		case was.CallCount == 0:
+			return reason{"new calls", fmt.Sprintf("which had no calls before (now %s)", count(is.CallCount))}
+		case is.CallCount == 0:
+			return reason{"no calls", fmt.Sprintf("which has no calls any more (before: %s)", count(was.CallCount))}
+		}
+		return reason{word("more calls", "fewer calls"), fmt.Sprintf("because of %s calls (%s → %s)", word("more", "fewer"), count(was.CallCount), count(is.CallCount))}
+	case "modelMix":
+		return reason{word("dearer models", "cheaper models"), "because calls moved to " + word("dearer", "cheaper") + " models or tiers"}
+	case "tokensPerCall":
+		return reason{word("longer calls", "shorter calls"), "because of " + word("longer", "shorter") + " calls" + lengths(was, is)}
+	case "cacheMix":
+		before, now := cachedShare(was), cachedShare(is)
+		switch {
+		case up && now < before:
+			return reason{"fewer cache reads", fmt.Sprintf("because less of the input came from a cache (%.0f%% → %.0f%%)", before, now)}
+		case !up && now > before:
+			return reason{"more cache reads", fmt.Sprintf("because more of the input came from a cache (%.0f%% → %.0f%%)", before, now)}
+		}
+		return reason{word("dearer caching", "cheaper caching"), "because the input was cached otherwise"}
+	case "price":
+		return reason{word("dearer tokens", "cheaper tokens"), "because a token cost " + word("more", "less")}
+	case "other":
+		return reason{"fees, billed sums", "because of fees or billed sums, which tokens do not explain"}
+	}
+	return reason{}
+}
+
+// lengths shows which of input and output changed enough to explain a change of
+// length; both when neither did.
+func lengths(was, is *client.Counts) string {
+	var said []string
+	for _, l := range []struct {
+		name    string
+		was, is int64
+	}{{"input", was.InputTokens, is.InputTokens}, {"output", was.OutputTokens, is.OutputTokens}} {
+		if was.CallCount == 0 || is.CallCount == 0 {
+			return ""
+		}
+		before, now := float64(l.was)/float64(was.CallCount), float64(l.is)/float64(is.CallCount)
+		const enough = 0.1
+		if math.Abs(now-before) > enough*before {
+			said = append(said, fmt.Sprintf("%s %s → %s", l.name, count(int64(before+0.5)), count(int64(now+0.5))))
+		}
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(said, ", ") + " tokens a call)"
+}
+
+// cachedShare is the part of the input read from a cache, in per cent.
+func cachedShare(c *client.Counts) float64 {
+	if c.InputTokens == 0 {
+		return 0
+	}
+	return float64(c.CachedTokens) / float64(c.InputTokens) * 100
+}
+
+// sentence says it all in one.
+func sentence(total *client.Change, rows []client.Change, decimals int) string {
+	verb := ""
+	switch direction := signOf(total.Delta); {
+	case total.Baselines.CallCount == 0:
+		return fmt.Sprintf("Spend was %s; there were no calls in the earlier period to compare with.", moneyTo(total.Cost, decimals))
+	case total.CallCount == 0:
+		return fmt.Sprintf("There were no calls; in the earlier period spend was %s.", moneyTo(total.Baseline, decimals))
+	case direction == 0:
+		verb = "did not change"
+	case direction > 0:
+		verb = "rose"
+	default:
+		verb = "fell"
+	}
+	if signOf(total.Delta) == 0 {
+		return fmt.Sprintf("Spend %s: %s.", verb, moneyTo(total.Cost, decimals))
+	}
+	text := fmt.Sprintf("Spend %s by %s", verb, strings.TrimPrefix(moneyTo(total.Delta, decimals), "-"))
+	if g := growth(total); g != "" {
+		text += " (" + g + ")"
+	}
+	// Rows come by how far they moved: the first one in this direction is the one.
+	for i := range rows {
+		row := &rows[i]
+		if signOf(row.Delta) != signOf(total.Delta) {
+			continue
+		}
+		names := row.Names
+		if len(names) == 0 {
+			names = []string{row.Name}
+		}
+		shown := make([]string, len(names))
+		for k := range names {
+			shown[k] = name(names[k])
+		}
+		how := "mostly"
+		if part(row.Delta, total.Delta) < 0.5 {
+			how = "most of all"
+		}
+		text += fmt.Sprintf(": %s %s (%s)", how, strings.Join(shown, ", "), moved(row.Delta, decimals))
+		if why := reasonOf(row).long; why != "" {
+			text += ", " + why
+		}
+		break
+	}
+	return text + "."
+}
