@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/fault"
 )
 
 // pingTimeout is how long the engine may take to say that it works.
@@ -103,6 +105,10 @@ func (s *server) check(ctx context.Context) health {
 		exchangeOf(ctx).cause = err
 		h.Status, h.Services.Database = "degraded", "unavailable"
 		h.Error = "The ledger cannot store or answer now"
+		var f *fault.Error
+		if errors.As(err, &f) && f.Code == fault.Unavailable {
+			h.Error += ": " + f.Message
+		}
 	case state.Degraded != "":
 		h.Status, h.Services.Database, h.Reason = "degraded", "degraded", state.Degraded
 	}

@@ -64,7 +64,6 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
-		e.revision.Store(n)
 		return nil
 	})
 	return applied, err
@@ -142,7 +141,6 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
-		e.revision.Store(n)
 		w.known.forget()
 		return e.counts.load(ctx, w.conn)
 	})

@@ -77,12 +77,14 @@ type Engine struct {
 
 	readers  chan struct{}
 	last     atomic.Int64 // number of the last commit
-	revision atomic.Int64
 	queued   atomic.Int64
 	counts   spanCounts
 	degraded atomic.Pointer[string]
-	failing  atomic.Bool  // the last commit failed
-	probed   atomic.Int64 // when a commit was last tried for Ping, Unix ms
+	trouble  trouble
+	standby  atomic.Bool // open for reading only
+	left     time.Time   // when the writer last tried to end that
+	room     int64       // bytes that must be free for it to try
+	proven   bool        // the log was seen to replay whole
 	cells    cellCache
 	tags     tagCache
 }
@@ -160,10 +162,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// connect opens the database file, without any judgement of what is in it.
-func (o Options) connect(ctx context.Context) (*sql.DB, error) {
-	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=%s&temp_directory=%s",
-		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, checkpointAt, filepath.Join(o.Dir, "spill"))
+// connect opens the database file, without any judgement of what is in it;
+// further is added to the engine's settings.
+func (o Options) connect(ctx context.Context, further string) (*sql.DB, error) {
+	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=%s&temp_directory=%s%s",
+		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, checkpointAt, filepath.Join(o.Dir, "spill"), further)
 	if o.Threads > 0 {
 		dsn += fmt.Sprintf("&threads=%d", o.Threads)
 	}
@@ -182,24 +185,30 @@ func (o Options) connect(ctx context.Context) (*sql.DB, error) {
 }
 
 // openLedger opens the file, recovers what a crash left, migrates, and loads the
-// small state that the engine keeps in memory.
+// small state that the engine keeps in memory. On a disk that cannot be written
+// it opens for reading; standby tells.
 func (e *Engine) openLedger(ctx context.Context) error {
 	db, err := e.recover(ctx)
 	if err != nil {
+		return e.openStandby(ctx, err)
+	}
+	if err := e.load(ctx, db); err != nil {
+		db.Close()
 		return err
 	}
-	e.mu.Lock()
-	e.db = db
-	e.mu.Unlock()
-	if sentence, err := readLoss(e.opts.Dir); err != nil {
+	e.use(db)
+	return nil
+}
+
+func (e *Engine) load(ctx context.Context, db *sql.DB) error {
+	sentence, err := readLoss(e.opts.Dir)
+	if err != nil {
 		return err
-	} else if sentence != "" {
+	}
+	if sentence != "" {
 		e.degraded.Store(&sentence)
 	}
-	if err := e.counts.load(ctx, db); err != nil {
-		return err
-	}
-	return db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits WHERE events < 0`).Scan(scanAtomic{&e.revision})
+	return e.counts.load(ctx, db)
 }
 
 // position is the moment that an answer is of.
@@ -234,6 +243,9 @@ func (e *Engine) read(ctx context.Context, fn func(querier, position) error) err
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if hasErrno(err) {
+		return &fault.Error{Code: fault.Unavailable, Message: "the disk of the data directory is full or broken: the question needs more room than it has", RetryAfter: 5 * time.Second, Err: err}
+	}
 	return fmt.Errorf("ledger: %w", err)
 }
 
@@ -252,9 +264,9 @@ func (e *Engine) inMoment(ctx context.Context, fn func(querier, position) error)
 
 var errDown = &fault.Error{Code: fault.Unavailable, Message: "the ledger cannot be opened at the moment", RetryAfter: 5 * time.Second}
 
-// Ping implements store.Engine. After a failed commit it tries an empty one, at
-// most once a second, so that a server which nobody sends to any more, because
-// it is not healthy, notices that it is again.
+// Ping implements store.Engine. After a failure to store it tries, at most once
+// a second, whether that works again, so that a server which nobody sends to any
+// more, because it is not healthy, notices that it is.
 func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 	h := store.Health{Events: e.counts.sum(), Queued: e.queued.Load()}
 	if d := e.degraded.Load(); d != nil {
@@ -265,25 +277,15 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 		return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	})
 	// After a failure that closed the file only the writer can open it again.
-	if err == nil && !e.failing.Load() {
-		return h, nil
-	}
-	if last, now := e.probed.Load(), time.Now().UnixMilli(); now-last >= 1000 && e.probed.CompareAndSwap(last, now) {
-		if err := e.do(ctx, e.tryCommit); err == nil {
+	if err == nil {
+		if err = e.trouble.err(); err == nil {
 			return h, nil
 		}
 	}
-	if err == nil {
-		err = &fault.Error{Code: fault.Unavailable, Message: "the ledger could not store the last events", RetryAfter: 2 * time.Second}
+	if size, ok := e.trouble.due(time.Now()); ok && probeRoom(e.opts.Dir, size) == nil && e.do(ctx, e.probe) == nil {
+		return h, nil
 	}
 	return h, err
-}
-
-func (e *Engine) tryCommit(ctx context.Context, w *writer) error {
-	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
-		return err
-	}
-	return w.seal(ctx, e.last.Load()+1, 0)
 }
 
 // Close implements store.Engine: what was accepted is committed, the log is
@@ -310,15 +312,3 @@ func (e *Engine) Close() error {
 
 // now is the clock in the ledger's precision.
 func (e *Engine) now() time.Time { return e.opts.Now().UTC().Truncate(time.Microsecond) }
-
-// scanAtomic reads a number into an atomic.
-type scanAtomic struct{ n *atomic.Int64 }
-
-func (s scanAtomic) Scan(v any) error {
-	n, ok := v.(int64)
-	if !ok {
-		return fmt.Errorf("number arrived as %T", v)
-	}
-	s.n.Store(n)
-	return nil
-}

@@ -32,6 +32,22 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// upToDate fails when the schema is not the one that this program makes.
+func upToDate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	var have int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM `+versionTable+` WHERE version > 0`).Scan(&have); err != nil {
+		return err
+	}
+	if have != len(files) {
+		return fmt.Errorf("its schema has %d of %d steps, which reading cannot change", have, len(files))
+	}
+	return nil
+}
+
 // versions is goose's record of applied steps; goose itself does not know
 // DuckDB.
 type versions struct{}

@@ -12,13 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/costprof/costprof/internal/fault"
 )
 
 const (
-	lossFile     = "LOSS"
 	recoveryDir  = "recovery"
 	markerPrefix = "costprof-commit:"
 )
@@ -28,30 +26,24 @@ func marker(n int64) string { return fmt.Sprintf("%s%016d;", markerPrefix, n) }
 
 // recover opens the ledger and judges what a crash left behind. A log that is
 // there at the start (the last stop was not clean) is copied first. When it
-// does not replay, file and log are put aside together in quarantine-<time>/
-// and the server starts on the file as of its last checkpoint. When it replays
-// to fewer commits than it, or the acknowledgements, speak of, that is reported
-// the same way. Nothing is ever deleted.
-func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
+// does not replay, file and log are kept together in quarantine-<time>/ and the
+// server starts on as much of them as replays. When it replays to fewer commits
+// than it, or the acknowledgements, speak of, that is reported the same way.
+// Nothing that is not in the ledger is ever deleted.
+func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 	dir := e.opts.Dir
-	wal := filepath.Join(dir, walFile)
 	acked, err := e.acks.read()
 	if err != nil {
 		return nil, err
 	}
-	logged, unclean, err := keepLog(dir, wal)
+	logged, unclean, err := keepLogs(dir, !e.proven)
 	if err != nil {
 		return nil, err
 	}
-	db, err := e.opts.connect(ctx)
-	if err == nil {
-		err = migrate(ctx, db)
-	}
+	e.proven = false
+	db, err := e.writable(ctx)
 	if err != nil {
-		if db != nil {
-			db.Close()
-		}
-		if ctx.Err() != nil || !unclean {
+		if ctx.Err() != nil || !unclean || hasErrno(err) {
 			return nil, explainOpen(dir, err)
 		}
 		e.log.Error("the write-ahead log does not replay", "err", err)
@@ -59,9 +51,13 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 			return nil, err
 		}
 	}
+	defer func() {
+		if err != nil {
+			db.Close()
+		}
+	}()
 	var last int64
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits`).Scan(&last); err != nil {
-		db.Close()
 		return nil, fmt.Errorf("read last commit: %w", err)
 	}
 	if logged == last+1 {
@@ -70,48 +66,126 @@ func (e *Engine) recover(ctx context.Context) (*sql.DB, error) {
 		logged = last
 	}
 	promised := max(acked, logged)
-	if sentence, _ := readLoss(dir); promised > last && sentence == "" {
-		where, err := keepCopies(dir, e.opts.Now(), unclean)
-		if err != nil {
-			db.Close()
-			return nil, err
-		}
-		sentence := fmt.Sprintf("the ledger ends at commit %d but commit %d was acknowledged; what was found is kept in %s; clients should send again what they sent since then, and costprof doctor --accept-loss ends this report", last, promised, where)
-		e.log.Error(sentence)
-		if err := writeLoss(dir, sentence); err != nil {
-			db.Close()
+	if promised > last {
+		if err := e.noteLoss(ctx, db, last, promised); err != nil {
 			return nil, err
 		}
 	}
-	if promised > last {
-		// Numbers are never used twice, also not those of lost commits, and a loss
-		// is found once.
-		if _, err := db.ExecContext(ctx, `INSERT INTO commits VALUES (?, ?, ?, ?)`, promised, e.now(), changed, marker(promised)); err != nil {
-			db.Close()
-			return nil, fmt.Errorf("note lost commits: %w", err)
+	if unclean {
+		// What was replayed may never have reached the disk: its sync may be what
+		// failed, and a kernel that could not write a page forgets that it should.
+		// A checkpoint writes everything anew, before anybody is told that it is
+		// there.
+		if _, err := db.ExecContext(ctx, `CHECKPOINT`); err != nil {
+			return nil, fmt.Errorf("write the replayed log into the ledger: %w", err)
 		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, recoveryDir)); err != nil {
+		return nil, fmt.Errorf("remove the copy of the replayed log: %w", err)
 	}
 	e.last.Store(max(last, promised))
 	return db, nil
 }
 
-// keepLog copies a log that a crash left and finds the highest commit in it.
-func keepLog(dir, wal string) (logged int64, unclean bool, err error) {
-	info, err := os.Stat(wal)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return 0, false, nil
-	}
+// writable opens the ledger for writing, with today's schema.
+func (e *Engine) writable(ctx context.Context) (*sql.DB, error) {
+	db, err := e.opts.connect(ctx, "")
 	if err != nil {
-		return 0, false, fmt.Errorf("look at the write-ahead log: %w", err)
+		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, recoveryDir), 0o700); err != nil {
+	if err := migrate(ctx, db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// noteLoss reports, once, that the ledger ends before a commit that somebody
+// was told of, and makes sure that no number is used twice.
+func (e *Engine) noteLoss(ctx context.Context, db *sql.DB, last, promised int64) error {
+	dir := e.opts.Dir
+	known, err := readLoss(dir)
+	if err != nil {
+		return err
+	}
+	if known == "" {
+		where, err := keepCopies(dir, e.opts.Now())
+		if err != nil {
+			return err
+		}
+		sentence := fmt.Sprintf("the ledger ends at commit %d but commit %d was acknowledged; what was found is kept in %s; clients should send again what they sent since then, and costprof doctor --accept-loss ends this report", last, promised, where)
+		e.log.Error(sentence)
+		if err := writeLoss(dir, sentence); err != nil {
+			return err
+		}
+	}
+	if _, err := db.ExecContext(ctx, `INSERT INTO commits VALUES (?, ?, ?, ?)`, promised, e.now(), changed, marker(promised)); err != nil {
+		return fmt.Errorf("note lost commits: %w", err)
+	}
+	return nil
+}
+
+// logs lists the engine's logs: beside the main one there may be those that a
+// checkpoint was writing.
+func logs(dir string) ([]string, error) {
+	all, err := filepath.Glob(filepath.Join(dir, walFile+"*"))
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, path := range all {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look at the write-ahead log: %w", err)
+		}
+		found = append(found, path)
+	}
+	return found, nil
+}
+
+// logSize is how many bytes the logs hold.
+func logSize(dir string) (n int64) {
+	found, _ := logs(dir)
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// keepLogs copies the logs that a crash left, unless they need none, and finds
+// the highest commit in them.
+func keepLogs(dir string, copied bool) (logged int64, unclean bool, err error) {
+	found, err := logs(dir)
+	if err != nil || len(found) == 0 {
+		return 0, false, err
+	}
+	kept := filepath.Join(dir, recoveryDir)
+	// What an earlier start could not finish takes room and is copied again.
+	if err := os.RemoveAll(kept); err != nil {
 		return 0, true, err
 	}
-	if err := copyFile(filepath.Join(dir, recoveryDir, walFile), wal); err != nil {
-		return 0, true, fmt.Errorf("copy the write-ahead log: %w", err)
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return 0, true, err
 	}
-	logged, err = highestMarker(wal)
-	return logged, true, err
+	for _, path := range found {
+		if copied {
+			if err := copyFile(filepath.Join(kept, filepath.Base(path)), path); err != nil {
+				_ = os.RemoveAll(kept)
+				return 0, true, fmt.Errorf("copy the write-ahead log: %w", err)
+			}
+		}
+		n, err := highestMarker(path)
+		if err != nil {
+			return 0, true, err
+		}
+		logged = max(logged, n)
+	}
+	return logged, true, nil
 }
 
 // highestMarker finds the highest commit number in a log, whole or torn.
@@ -148,101 +222,6 @@ func highestMarker(path string) (int64, error) {
 	}
 }
 
-// quarantine puts file and log aside and opens a copy of the file alone.
-func (e *Engine) quarantine(ctx context.Context, cause error) (*sql.DB, error) {
-	dir := e.opts.Dir
-	where, err := quarantineDir(dir, e.opts.Now())
-	if err != nil {
-		return nil, err
-	}
-	file, kept := filepath.Join(dir, ledgerFile), filepath.Join(where, ledgerFile)
-	// The log as it was before the engine touched it.
-	if err := os.Rename(filepath.Join(dir, recoveryDir, walFile), filepath.Join(where, walFile)); err != nil {
-		return nil, fmt.Errorf("quarantine the log: %w", err)
-	}
-	if err := os.Rename(file, kept); err != nil {
-		return nil, fmt.Errorf("quarantine the ledger: %w", err)
-	}
-	if err := os.Remove(filepath.Join(dir, walFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := copyFile(file, kept); err != nil {
-		return nil, fmt.Errorf("copy the ledger: %w", err)
-	}
-	db, err := e.opts.connect(ctx)
-	if err == nil {
-		err = migrate(ctx, db)
-	}
-	if err != nil {
-		if db != nil {
-			db.Close()
-		}
-		return nil, fmt.Errorf("the ledger does not open without its log either (both are in %s): %w", where, err)
-	}
-	sentence := fmt.Sprintf("the write-ahead log did not replay (%s); ledger and log are kept in %s and the server runs on the last checkpoint until costprof doctor --accept-loss", firstLine(cause), where)
-	return db, writeLoss(dir, sentence)
-}
-
-// keepCopies keeps the log found at the start beside a copy of the ledger.
-func keepCopies(dir string, now time.Time, withLog bool) (string, error) {
-	where, err := quarantineDir(dir, now)
-	if err != nil {
-		return "", err
-	}
-	if withLog {
-		if err := os.Rename(filepath.Join(dir, recoveryDir, walFile), filepath.Join(where, walFile)); err != nil {
-			return "", fmt.Errorf("keep the log: %w", err)
-		}
-	}
-	return where, copyFile(filepath.Join(where, ledgerFile), filepath.Join(dir, ledgerFile))
-}
-
-func quarantineDir(dir string, now time.Time) (string, error) {
-	where := filepath.Join(dir, "quarantine-"+now.UTC().Format("20060102T150405.000Z"))
-	return where, os.MkdirAll(where, 0o700)
-}
-
-// readLoss gives the sentence about an earlier loss that nobody accepted yet.
-func readLoss(dir string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, lossFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	return strings.TrimSpace(string(b)), err
-}
-
-func writeLoss(dir, sentence string) error {
-	return os.WriteFile(filepath.Join(dir, lossFile), []byte(sentence+"\n"), 0o600)
-}
-
-// Loss gives the reported loss that nobody accepted yet, "" for none.
-func Loss(dir string) (string, error) { return atRest(dir, readLoss) }
-
-// AcceptLoss forgets a reported loss, so that the ledger counts as whole again;
-// it returns the sentence that was on record, "" for none.
-func AcceptLoss(dir string) (string, error) {
-	return atRest(dir, func(dir string) (string, error) {
-		sentence, err := readLoss(dir)
-		if err != nil || sentence == "" {
-			return "", err
-		}
-		return sentence, os.Remove(filepath.Join(dir, lossFile))
-	})
-}
-
-// atRest runs fn on a data directory that exists and that no server holds.
-func atRest(dir string, fn func(dir string) (string, error)) (string, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return "", fault.New(fault.NotFound, "there is no data directory %s", dir)
-	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	return fn(dir)
-}
-
 // explainOpen makes a sentence of an engine's refusal to open.
 func explainOpen(dir string, err error) error {
 	if strings.Contains(err.Error(), "Could not set lock") {
@@ -254,25 +233,4 @@ func explainOpen(dir string, err error) error {
 func firstLine(err error) string {
 	s, _, _ := strings.Cut(err.Error(), "\n")
 	return s
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	if err := out.Sync(); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
 }

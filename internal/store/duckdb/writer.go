@@ -119,6 +119,9 @@ func newWriter(ctx context.Context, e *Engine) (*writer, error) {
 	if err := w.sums.load(ctx, e.db); err != nil {
 		return nil, err
 	}
+	if e.standby.Load() {
+		return w, nil
+	}
 	return w, w.connect(ctx)
 }
 
@@ -221,14 +224,24 @@ func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 	if err == nil {
 		if err = w.store(ctx, jobs); err != nil {
 			w.e.log.Error("commit failed; nothing of it was acknowledged", "err", err)
-			w.e.failing.Store(true)
-			w.reset(ctx, err)
-			err = &fault.Error{Code: fault.Unavailable, Message: "the ledger could not store the events", RetryAfter: time.Second, Err: err}
+			err = w.failed(ctx, err, jobs)
 		}
 	}
 	for _, j := range jobs {
 		j.done <- err
 	}
+}
+
+// failed notes that the jobs could not be stored, and makes the answer to them.
+func (w *writer) failed(ctx context.Context, cause error, jobs []*appendJob) error {
+	events := 0
+	for _, j := range jobs {
+		events += len(j.records)
+	}
+	sentence := storeTrouble(cause)
+	w.e.trouble.begin(sentence, events)
+	w.reset(ctx, cause)
+	return &fault.Error{Code: fault.Unavailable, Message: sentence, RetryAfter: time.Second, Err: cause}
 }
 
 func (w *writer) store(ctx context.Context, jobs []*appendJob) error {
@@ -328,7 +341,7 @@ func (w *writer) seal(ctx context.Context, n int64, events int) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	w.e.last.Store(n)
-	w.e.failing.Store(false)
+	w.e.trouble.stored(events)
 	if err := w.e.acks.write(n); err != nil {
 		w.e.log.Warn("acknowledged commit could not be noted", "err", err)
 	}
@@ -346,14 +359,21 @@ func (w *writer) task(ctx context.Context, t *task) error {
 		return err
 	}
 	err := t.run(ctx, w)
-	if err != nil {
-		w.reset(ctx, err)
+	if err == nil {
+		return nil
+	}
+	if w.reset(ctx, err); isDisk(err) {
+		err = &fault.Error{Code: fault.Unavailable, Message: storeTrouble(err), RetryAfter: time.Second, Err: err}
+		w.e.trouble.begin(storeTrouble(err), 1)
 	}
 	return err
 }
 
 // sumIdle sums up settled hours until somebody wants to append.
 func (w *writer) sumIdle(ctx context.Context) {
+	if w.e.trouble.err() != nil {
+		return // sums can wait until events can be stored
+	}
 	for len(w.e.appends) == 0 && len(w.e.tasks) == 0 && w.ready(ctx) == nil {
 		more, err := w.sumUp(ctx)
 		if err != nil {
@@ -378,10 +398,16 @@ func (w *writer) ready(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
 	}
+	if err := w.e.leaveStandby(); err != nil {
+		return err
+	}
 	if w.e.db == nil {
 		if err := w.e.openLedger(ctx); err != nil {
 			w.e.log.Error("the ledger does not open", "err", err)
 			return errDown
+		}
+		if w.e.standby.Load() {
+			return w.e.trouble.err()
 		}
 		w.e.log.Info("the ledger is open again")
 	}
@@ -417,12 +443,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 		w.e.last.Store(max(w.e.last.Load(), last))
 		return
 	}
-	w.e.mu.Lock()
-	if w.e.db != nil {
-		_ = w.e.db.Close()
-		w.e.db = nil
-	}
-	w.e.mu.Unlock()
+	w.e.use(nil)
 }
 
 func isFatal(err error) bool {
