@@ -167,7 +167,7 @@ func points(counts map[string]int64) (all []point) {
 
 // TestMatrix lets every operation on the data directory fail in turn: a sample
 // of it, or all of it with COSTPROF_FAULTS=all. COSTPROF_FAULTS_SEED chooses
-// another sample.
+// another sample, COSTPROF_FAULTS_ONLY a point by its name.
 func TestMatrix(t *testing.T) {
 	d := mount(t)
 	b := newBook(20)
@@ -179,7 +179,7 @@ func TestMatrix(t *testing.T) {
 	afterwards(t, d.data, b, &outcome{})
 	all := points(counts)
 
-	seed, sample := uint64(1), 24
+	seed, sample := uint64(1), 32
 	if text := os.Getenv("COSTPROF_FAULTS_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
@@ -189,6 +189,9 @@ func TestMatrix(t *testing.T) {
 	}
 	whole := os.Getenv("COSTPROF_FAULTS") == "all"
 	chosen := all
+	if only := os.Getenv("COSTPROF_FAULTS_ONLY"); only != "" {
+		chosen, whole = slices.DeleteFunc(all, func(p point) bool { return p.String() != only }), true
+	}
 	if !whole {
 		r := rand.New(rand.NewPCG(seed, 0))
 		r.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })

@@ -225,7 +225,7 @@ func (n *node) Write(ctx context.Context, fh fs.FileHandle, data []byte, off int
 	n.f.mu.Lock()
 	defer n.f.mu.Unlock()
 	path := n.path()
-	e := n.f.step("write", path)
+	e := n.f.step("write", fmt.Sprint(path, " ", off, "+", len(data)))
 	if e != 0 && !n.f.fault.Torn {
 		return 0, e
 	}

@@ -53,10 +53,6 @@ type Options struct {
 const (
 	ledgerFile = "ledger.duckdb"
 	walFile    = ledgerFile + ".wal"
-	// checkpointAt is the size of the write-ahead log that triggers a
-	// checkpoint. Bigger means rarer stalls of ingest and a longer replay after
-	// a crash: about 1 s for 128 MB.
-	checkpointAt = "128MB"
 )
 
 // Engine implements store.Engine.
@@ -85,6 +81,7 @@ type Engine struct {
 	left     time.Time   // when the writer last tried to end that
 	room     int64       // bytes that must be free for it to try
 	proven   bool        // the log was seen to replay whole
+	file     *os.File    // the ledger's, for reading beside the engine; the writer's
 	cells    cellCache
 	tags     tagCache
 }
@@ -165,8 +162,8 @@ func (o Options) withDefaults() Options {
 // connect opens the database file, without any judgement of what is in it;
 // further is added to the engine's settings.
 func (o Options) connect(ctx context.Context, further string) (*sql.DB, error) {
-	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=%s&temp_directory=%s%s",
-		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, checkpointAt, filepath.Join(o.Dir, "spill"), further)
+	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=1TB&auto_checkpoint_skip_wal_threshold=1000000000000&temp_directory=%s%s",
+		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, filepath.Join(o.Dir, "spill"), further)
 	if o.Threads > 0 {
 		dsn += fmt.Sprintf("&threads=%d", o.Threads)
 	}
@@ -177,7 +174,8 @@ func (o Options) connect(ctx context.Context, further string) (*sql.DB, error) {
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(o.MaxReaders + 8)
 	db.SetMaxIdleConns(o.MaxReaders + 8)
-	if err := db.PingContext(ctx); err != nil {
+	// See checkpoint.go.
+	if _, err := db.ExecContext(ctx, `PRAGMA disable_checkpoint_on_shutdown`); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -277,10 +275,10 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 		return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	})
 	// After a failure that closed the file only the writer can open it again.
-	if err == nil {
-		if err = e.trouble.err(); err == nil {
-			return h, nil
-		}
+	if trouble := e.trouble.err(); trouble != nil {
+		err = trouble
+	} else if err == nil {
+		return h, nil
 	}
 	if size, ok := e.trouble.due(time.Now()); ok && probeRoom(e.opts.Dir, size) == nil && e.do(ctx, e.probe) == nil {
 		return h, nil
@@ -297,12 +295,17 @@ func (e *Engine) Close() error {
 		<-e.stopped
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.db != nil {
-			if _, cerr := e.db.ExecContext(context.Background(), `CHECKPOINT`); cerr != nil {
+		if e.db != nil && !e.standby.Load() {
+			if cerr := e.checkpoint(context.Background(), e.db); cerr != nil {
 				e.log.Warn("checkpoint at close failed; the log will be replayed at the next start", "err", cerr)
 			}
+		}
+		if e.db != nil {
 			err = e.db.Close()
 			e.db = nil
+		}
+		if e.file != nil {
+			e.file.Close()
 		}
 		e.acks.close()
 		e.lock.Close()

@@ -22,21 +22,11 @@ func readLoss(dir string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// writeLoss makes a sentence durable, whole or not at all.
 func writeLoss(dir, sentence string) error {
-	path := filepath.Join(dir, lossFile)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := writeDurably(filepath.Join(dir, lossFile), []byte(sentence+"\n")); err != nil {
 		return fmt.Errorf("report a loss: %w", err)
 	}
-	_, err = f.WriteString(sentence + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("report a loss: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("report a loss: %w", err)
-	}
-	return syncDir(dir)
+	return nil
 }
 
 // Loss gives the reported loss that nobody accepted yet, "" for none.

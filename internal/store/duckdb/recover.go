@@ -36,6 +36,9 @@ func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := takeBack(dir, false); err != nil {
+		return nil, err
+	}
 	logged, unclean, err := keepLogs(dir, !e.proven)
 	if err != nil {
 		return nil, err
@@ -76,8 +79,8 @@ func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 		// failed, and a kernel that could not write a page forgets that it should.
 		// A checkpoint writes everything anew, before anybody is told that it is
 		// there.
-		if _, err := db.ExecContext(ctx, `CHECKPOINT`); err != nil {
-			return nil, fmt.Errorf("write the replayed log into the ledger: %w", err)
+		if err := e.checkpoint(ctx, db); err != nil {
+			return nil, err
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(dir, recoveryDir)); err != nil {
@@ -90,7 +93,16 @@ func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 // writable opens the ledger for writing, with today's schema.
 func (e *Engine) writable(ctx context.Context) (*sql.DB, error) {
 	db, err := e.opts.connect(ctx, "")
+	if err != nil && !hasErrno(err) && ctx.Err() == nil {
+		if back := takeBack(e.opts.Dir, true); back == nil {
+			db, err = e.opts.connect(ctx, "")
+		}
+	}
 	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(filepath.Join(e.opts.Dir, undoFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		db.Close()
 		return nil, err
 	}
 	if err := migrate(ctx, db); err != nil {

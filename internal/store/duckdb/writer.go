@@ -112,10 +112,12 @@ type writer struct {
 	cells, tagsets, tags *duck.Appender
 	args                 []driver.Value
 	sums                 summer
+	// nextCheckpoint is the size of the log at which one is due.
+	nextCheckpoint int64
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
-	w := &writer{e: e, known: newKnown(e.opts.IdentityMemory, &e.counts)}
+	w := &writer{e: e, known: newKnown(e.opts.IdentityMemory, &e.counts), nextCheckpoint: checkpointAt}
 	if err := w.sums.load(ctx, e.db); err != nil {
 		return nil, err
 	}
@@ -184,9 +186,12 @@ func (w *writer) run() {
 		case j := <-w.e.appends:
 			jobs = w.gather(append(jobs[:0], j))
 			w.commit(ctx, jobs)
+			w.settle(ctx)
 		case t := <-w.e.tasks:
 			t.done <- w.task(ctx, t)
+			w.settle(ctx)
 		case <-idle.C:
+			w.settle(ctx)
 			w.sumIdle(ctx)
 		case <-w.e.stop:
 			for {
@@ -201,6 +206,16 @@ func (w *writer) run() {
 				return
 			}
 		}
+	}
+}
+
+// settle is what follows a commit once it is answered: a checkpoint when one is
+// due, and after a failure the ledger is opened again, so that questions find
+// it.
+func (w *writer) settle(ctx context.Context) {
+	w.checkpointIfDue(ctx)
+	if w.e.db == nil {
+		_ = w.ready(ctx) // it is tried again, and logs why
 	}
 }
 
@@ -422,8 +437,9 @@ func (w *writer) ready(ctx context.Context) error {
 
 // reset forgets everything that a failed transaction may have left half done.
 // A commit that failed may still have happened: what is known of the ledger is
-// read from it again. After an error that the engine calls fatal the file is
-// closed and opened anew.
+// read from it again. After an error that the engine calls fatal, or that is the
+// disk's, the file is closed and opened anew: what the engine believes of the
+// file may not be so.
 func (w *writer) reset(ctx context.Context, cause error) {
 	if w.conn != nil {
 		_ = w.exec(ctx, `ROLLBACK`)
@@ -435,7 +451,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 	db := w.e.db
 	healthy := false
 	var last int64
-	if db != nil && !isFatal(cause) {
+	if db != nil && !isFatal(cause) && !isDisk(cause) && !errors.Is(cause, errReopen) {
 		healthy = db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits`).Scan(&last) == nil &&
 			w.e.counts.load(ctx, db) == nil
 	}
