@@ -58,6 +58,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve,
 			"end":   end,
+			"keyfrom": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv("COSTPROF_KEY", strings.TrimSpace(ts.ReadFile(args[0])))
+			},
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -32,6 +32,20 @@ type Made struct {
 	Warning string
 }
 
+// State is whether a key is good.
+type State string
+
+// StateOf says whether the key is active, expired or revoked.
+func StateOf(k *store.Key, now time.Time) State {
+	switch {
+	case !k.Revoked.IsZero():
+		return "revoked"
+	case !k.Expires.IsZero() && !now.Before(k.Expires):
+		return "expired"
+	}
+	return "active"
+}
+
 // MaxGrace is the longest that a replaced secret may stay good.
 const MaxGrace = 30 * 24 * time.Hour
 

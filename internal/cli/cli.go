@@ -56,6 +56,9 @@ type root struct {
 	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`
 	Jobs      jobsCmd      `cmd:"" help:"Show background work."`
 
+	Keys  keysCmd  `cmd:"" help:"Say who may come in: make, list, rotate and revoke API keys."`
+	Audit auditCmd `cmd:"" help:"Show what was changed, and by whom."`
+
 	Health  healthCmd  `cmd:"" help:"Ask the server how it is."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at a data directory after a crash, with the server stopped."`
 	Version versionCmd `cmd:"" help:"Print the version."`

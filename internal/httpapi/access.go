@@ -14,18 +14,18 @@ import (
 
 // APIKey is a key as it is listed: never its secret.
 type APIKey struct {
-	ID       string    `json:"id"`
-	Name     string    `json:"name,omitempty"`
-	Hint     string    `json:"hint" doc:"The first characters of the secret, to tell keys apart."`
-	Role     auth.Role `json:"role" enum:"ingest,viewer,editor,admin"`
-	Project  string    `json:"project,omitempty" doc:"Its one project; absent for all."`
-	State    string    `json:"state" enum:"active,expired,revoked"`
-	Created  time.Time `json:"created"`
-	By       string    `json:"createdBy"`
-	Expires  time.Time `json:"expires,omitzero"`
-	Revoked  time.Time `json:"revoked,omitzero"`
-	LastUsed time.Time `json:"lastUsed,omitzero" doc:"To about half a minute."`
-	OldUntil time.Time `json:"previousUntil,omitzero" doc:"Until when the secret before the last rotation is good."`
+	ID       string     `json:"id"`
+	Name     string     `json:"name,omitempty"`
+	Hint     string     `json:"hint" doc:"The first characters of the secret, to tell keys apart."`
+	Role     auth.Role  `json:"role" enum:"ingest,viewer,editor,admin"`
+	Project  string     `json:"project,omitempty" doc:"Its one project; absent for all."`
+	State    auth.State `json:"state" enum:"active,expired,revoked"`
+	Created  time.Time  `json:"created"`
+	By       string     `json:"createdBy"`
+	Expires  time.Time  `json:"expires,omitzero"`
+	Revoked  time.Time  `json:"revoked,omitzero"`
+	LastUsed time.Time  `json:"lastUsed,omitzero" doc:"To about half a minute."`
+	OldUntil time.Time  `json:"previousUntil,omitzero" doc:"Until when the secret before the last rotation is good."`
 }
 
 // madeKey is a key with its secret, which is shown this once.
@@ -36,18 +36,10 @@ type madeKey struct {
 }
 
 func (s *server) keyJSON(k *store.Key) APIKey {
-	now := s.now()
-	out := APIKey{
-		ID: k.ID, Name: k.Name, Hint: k.Hint, Role: auth.Role(k.Role), Project: k.Project, State: "active", By: k.CreatedBy,
+	return APIKey{
+		ID: k.ID, Name: k.Name, Hint: k.Hint, Role: auth.Role(k.Role), Project: k.Project, State: auth.StateOf(k, s.now()), By: k.CreatedBy,
 		Created: k.Created.UTC(), Expires: k.Expires, Revoked: k.Revoked, LastUsed: k.LastUsed, OldUntil: k.PreviousUntil,
 	}
-	switch {
-	case !k.Revoked.IsZero():
-		out.State = "revoked"
-	case !k.Expires.IsZero() && !now.Before(k.Expires):
-		out.State = "expired"
-	}
-	return out
 }
 
 func (s *server) accessRoutes() []*route {
