@@ -66,9 +66,11 @@ type remoteKeys struct {
 	c *client.Client
 }
 
-func (r *remoteKeys) create(k client.NewKey) (client.MadeKey, error) { return r.c.CreateKey(r.s.ctx, k) }
-func (r *remoteKeys) revoke(id string) error                         { return r.c.RevokeKey(r.s.ctx, id) }
-func (r *remoteKeys) close() error                                   { return nil }
+func (r *remoteKeys) create(k client.NewKey) (client.MadeKey, error) {
+	return r.c.CreateKey(r.s.ctx, k)
+}
+func (r *remoteKeys) revoke(id string) error { return r.c.RevokeKey(r.s.ctx, id) }
+func (r *remoteKeys) close() error           { return nil }
 
 func (r *remoteKeys) rotate(id string, grace time.Duration) (client.MadeKey, error) {
 	return r.c.RotateKey(r.s.ctx, id, grace)
