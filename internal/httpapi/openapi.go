@@ -43,7 +43,7 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 			s.mux.HandleFunc(rt.method+" "+p, s.handle(rt))
 			op := s.operation(rt, p)
 			if i > 0 {
-				op.OperationID += "-alias"
+				op.OperationID += aliasSuffix
 				op.Description = strings.TrimSpace("The same as " + rt.path + ". " + op.Description)
 			}
 			doc.AddOperation(op)
@@ -58,6 +58,9 @@ func (s *server) mount(routes []*route) ([]byte, error) {
 	}
 	return append(text, '\n'), nil
 }
+
+// aliasSuffix marks the operation of a second path.
+const aliasSuffix = "-alias"
 
 // schemes are the ways to show who asks.
 func schemes() map[string]*huma.SecurityScheme {

@@ -19,7 +19,7 @@ func TestUnknownRoutes(t *testing.T) {
 	f := setup(t)
 	for _, path := range []string{
 		"/nowhere", "/api", "/api/", "/api/v1", "/api/v2/events", "/api/v1/events/", "/api/v1/events/x/y", "/api//v1/events",
-		"/api/v1/../v1/events", "/./", "//", "/health/", "/API/v1/events", "/docs", "/api/prices", "/index.html",
+		"/api/v1/../v1/events", "/./", "//", "/health/", "/API/v1/events", "/docs/", "/api/prices", "/index.html",
 	} {
 		f.get(path).want(404).says("/openapi.json")
 	}

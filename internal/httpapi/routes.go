@@ -26,6 +26,7 @@ type rootAnswer struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	OpenAPI string `json:"openapi" doc:"Path of the description of the API."`
+	Docs    string `json:"docs" doc:"Path of the same for people."`
 	Health  string `json:"health" doc:"Path of the server's health."`
 }
 
@@ -34,7 +35,7 @@ func (s *server) rootRoutes() []*route {
 		{
 			id: "root", method: http.MethodGet, path: "/{$}", tag: "Operation", need: auth.Public, summary: "Where to go on",
 			status: http.StatusOK, answer: s.envelope(schemaOf[rootAnswer](s), nil), serve: func(c *call) (*reply, error) {
-				return &reply{Data: rootAnswer{"costprof", s.version, "/openapi.json", "/health"}}, c.q.err()
+				return &reply{Data: rootAnswer{"costprof", s.version, "/openapi.json", "/docs", "/health"}}, c.q.err()
 			},
 		},
 		{
@@ -50,5 +51,6 @@ func (s *server) rootRoutes() []*route {
 				_, _ = w.Write(s.document)
 			},
 		},
+		s.docsRoute(),
 	}
 }

@@ -80,6 +80,7 @@ type server struct {
 	mux      *http.ServeMux
 	schemas  huma.Registry
 	document []byte
+	docs     docsPage
 	closing  atomic.Bool
 	accepted atomic.Int64
 }
@@ -97,7 +98,15 @@ func New(p Params) (*API, error) {
 	}
 	s.metrics.follow(s.live)
 	var err error
-	if s.document, err = s.mount(s.routes()); err != nil {
+	routes := s.routes()
+	if s.document, err = s.mount(routes); err != nil {
+		return nil, err
+	}
+	order := make([]string, len(routes))
+	for i, rt := range routes {
+		order[i] = rt.id
+	}
+	if s.docs, err = newDocsPage(s.document, order); err != nil {
 		return nil, err
 	}
 	var h http.Handler = http.HandlerFunc(s.routed)
