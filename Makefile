@@ -12,7 +12,7 @@ ARGS    ?=
 
 # Packages in which goroutines meet; `make test` runs them under the race
 # detector too.
-RACE := ./client ./internal/ingest ./internal/rating ./internal/store/duckdb ./internal/httpapi ./internal/app
+RACE := ./client ./internal/ingest ./internal/rating ./internal/store/duckdb ./internal/store/postgres ./internal/httpapi ./internal/app
 
 # The published price list that the shipped book is built from: the version is
 # the one in e2e/genai/package.json, this is the day it was published.

@@ -13,6 +13,8 @@ type Health struct {
 	Status    string    `json:"status"`
 	Timestamp time.Time `json:"timestamp"`
 	Version   string    `json:"version"`
+	// Ledger is "embedded" or "postgres".
+	Ledger string `json:"ledger"`
 	// Services holds one entry a service, each as the server wrote it.
 	Services map[string]json.RawMessage `json:"services"`
 }

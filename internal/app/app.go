@@ -64,10 +64,11 @@ func Run(ctx context.Context, p Params) error {
 	}
 
 	engine, err := engines.Open(ctx, engines.Options{
+		URL: c.Database(), ReadURL: c.DatabaseReadURL, Connections: c.DatabaseConnections, StatementTimeout: c.DatabaseStatementTimeout,
 		Dir: c.Data, Log: p.Log, MemoryLimit: int64(c.MemoryLimit), QueueWait: c.IngestQueueWait,
 	})
 	if err != nil {
-		return dataError(c.Data, err)
+		return dataError(c, err)
 	}
 	if needsKey {
 		if listener, err = listenWithKey(ctx, address, engine); err == nil {
@@ -136,12 +137,15 @@ func listen(ctx context.Context, address string, anywhere bool) (net.Listener, e
 	return l, nil
 }
 
-func dataError(dir string, err error) error {
+func dataError(c *config.Config, err error) error {
+	if c.Database() != "" {
+		return err // names the database and the setting, and no secret
+	}
 	var f *fault.Error
 	if errors.As(err, &f) && f.Code == fault.Conflict {
 		return errors.New(f.Message)
 	}
-	return fmt.Errorf("cannot open the data directory %s: %w", dir, err)
+	return fmt.Errorf("cannot open the data directory %s: %w", c.Data, err)
 }
 
 func serve(ctx context.Context, p Params, engine store.Engine, listener net.Listener) error {
@@ -248,6 +252,9 @@ func announce(p Params, address net.Addr, closed bool) {
 	dir, err := filepath.Abs(p.Config.Data)
 	if err != nil {
 		dir = p.Config.Data
+	}
+	if name := p.Config.DatabaseName(); name != "" {
+		dir = name
 	}
 	fmt.Fprintf(p.Out, "costprof %s listens on %s, data in %s\n", p.Version, url(address), dir)
 	if !closed && bool(p.Config.Insecure) && !config.Loopback(address.String()) {

@@ -64,6 +64,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		IngestWait:     c.IngestQueueWait,
 		RequestTimeout: c.RequestTimeout,
 		Version:        p.Version,
+		Ledger:         c.LedgerKind(),
 		Now:            time.Now,
 		Log:            p.Log,
 	})

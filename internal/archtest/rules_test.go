@@ -23,7 +23,8 @@ var layers = map[string]int{
 // relatives lists what packages of one top folder import of each other, beside
 // their parents.
 var relatives = map[string][]string{
-	"store/engines":     {"store/duckdb"}, // the only list of engines
+	"store/engines":     {"store/duckdb", "store/postgres"}, // the only list of engines
+	"store/postgres":    {"store/sqlquery"},
 	"store/duckdb":      {"store/sqlquery"},
 	"store/storetest":   {"store/reference"},
 	"pricing/bookbuild": {"pricing/genaiprices"}, // a command that builds the book
@@ -42,7 +43,8 @@ var outside = map[string][]string{
 // A folder includes those below it.
 var fences = map[string][]string{
 	"github.com/duckdb/":                 {"internal/store/duckdb", "bench"},
-	"github.com/pressly/goose/":          {"internal/store/duckdb"},
+	"github.com/pressly/goose/":          {"internal/store/duckdb", "internal/store/postgres"},
+	"github.com/jackc/pgx/":              {"internal/store/postgres"},
 	"github.com/danielgtaylor/huma/":     {"internal/httpapi"},
 	"github.com/cockroachdb/apd/":        {"internal/money"},
 	"github.com/golang-jwt/jwt/":         {"internal/auth"},

@@ -20,7 +20,18 @@ import (
 type Config struct {
 	ConfigFile string `name:"config" env:"COSTPROF_CONFIG" placeholder:"FILE" help:"Config file (YAML or JSON); its keys are the names of these flags."`
 
-	Data   string `name:"data" env:"COSTPROF_DATA" default:"./costprof-data" placeholder:"DIR" help:"Data directory of the embedded ledger."`
+	Data string `name:"data" env:"COSTPROF_DATA" default:"./costprof-data" placeholder:"DIR" help:"Data directory of the embedded ledger."`
+
+	DatabaseURL              string        `name:"database-url" env:"DATABASE_URL" placeholder:"postgres://…" help:"Keep the ledger in this PostgreSQL database (15 or newer) instead of the data directory; several servers may share it."`
+	DatabaseReadURL          string        `name:"database-read-url" env:"DATABASE_READ_URL" placeholder:"postgres://…" help:"A streaming replica of it that answers questions."`
+	DBHost                   string        `name:"db-host" env:"DB_HOST" placeholder:"HOST" help:"Host of the database, where there is no DATABASE_URL."`
+	DBPort                   int           `name:"db-port" env:"DB_PORT" default:"5432" help:"Its port."`
+	DBName                   string        `name:"db-name" env:"DB_NAME" placeholder:"NAME" help:"Its name (default costprof)."`
+	DBUser                   string        `name:"db-user" env:"DB_USER" placeholder:"NAME" help:"User to connect as."`
+	DBPassword               string        `name:"db-password" env:"DB_PASSWORD" placeholder:"SECRET" help:"The user's password; better in the environment than in a flag."`
+	DatabaseConnections      int           `name:"database-connections" env:"DATABASE_CONNECTIONS" default:"16" help:"Most connections of this server to the database, 6 of them for storing."`
+	DatabaseStatementTimeout time.Duration `name:"database-statement-timeout" env:"DATABASE_STATEMENT_TIMEOUT" default:"60s" help:"Longest time for one question to the database."`
+
 	Listen string `name:"listen" env:"COSTPROF_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on; without a port, --port gives it (default 127.0.0.1)."`
 	Port   int    `name:"port" env:"PORT" default:"3100" help:"Port to listen on; 0 takes a free one."`
 
@@ -65,6 +76,9 @@ func (c *Config) Validate() error {
 	if c.Data == "" {
 		return bad("data", "COSTPROF_DATA", "must name a directory")
 	}
+	if err := c.validateDatabase(); err != nil {
+		return err
+	}
 	if _, err := c.Address(); err != nil {
 		return err
 	}
@@ -97,6 +111,7 @@ func (c *Config) Validate() error {
 		{"idle-timeout", "COSTPROF_IDLE_TIMEOUT", c.IdleTimeout},
 		{"shutdown-grace", "COSTPROF_SHUTDOWN_GRACE", c.ShutdownGrace},
 		{"ingest-queue-wait", "COSTPROF_INGEST_QUEUE_WAIT", c.IngestQueueWait},
+		{"database-statement-timeout", "DATABASE_STATEMENT_TIMEOUT", c.DatabaseStatementTimeout},
 	} {
 		if d.value <= 0 || d.value > time.Hour {
 			return bad(d.flag, d.env, "must be more than 0s and at most 1h")

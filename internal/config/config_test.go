@@ -44,6 +44,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
+		DBPort: 5432, DatabaseConnections: 16, DatabaseStatementTimeout: time.Minute,
 		Data: "./costprof-data", Port: 3100, CORSOrigin: []string{"http://localhost:3000"},
 		OIDCRoleClaim: "role", OIDCProjectClaim: "project",
 		RateLimitEvents: 10_000, RateLimitRequests: 1000, RateLimitExport: 10,

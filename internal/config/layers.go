@@ -20,7 +20,7 @@ const EnvFile = ".env"
 // does not have. Whoever sets one relies on it, some of them to keep others out,
 // so the server must not start as if nothing had been said.
 var unsupported = []string{
-	"DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "REDIS_URL",
+	"REDIS_URL",
 	"ENCRYPTION_KEY", "ALLOW_PRIVATE_TARGETS", "COSTPROF_CAPTURE_PROMPTS",
 	"SSE_MAX_CONNECTIONS", "WS_MAX_CONNECTIONS",
 }

@@ -99,7 +99,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		Audit: f.catalog, Limits: Limits{Limiter: &limit.Limiter{Local: limit.NewMemory(clock, 0), Log: log, Now: clock}},
 		Access:       Access{AllowedHosts: []string{"costs.example.com", "other.example.com:8443"}, CORSOrigins: []string{"http://localhost:3000"}},
 		IngestMemory: 64 << 20, IngestWait: time.Second, RequestTimeout: 10 * time.Second,
-		Version: "test", Now: clock, Log: log,
+		Version: "test", Ledger: "embedded", Now: clock, Log: log,
 	}
 	for _, c := range change {
 		c(&p)

@@ -20,6 +20,7 @@ type health struct {
 	Timestamp time.Time `json:"timestamp"`
 	Version   string    `json:"version"`
 	Services  services  `json:"services"`
+	Ledger    string    `json:"ledger" enum:"embedded,postgres" doc:"What keeps the ledger: a data directory, or a PostgreSQL database that servers may share."`
 	Reason    string    `json:"reason,omitempty" doc:"Why it is degraded though it works."`
 	Error     string    `json:"error,omitempty" doc:"Why it cannot work now."`
 	RequestID string    `json:"requestId,omitempty"`
@@ -64,7 +65,7 @@ func (s *server) healthRoutes() []*route {
 
 func (s *server) newHealth() health {
 	return health{
-		Status: "ok", Timestamp: s.now().UTC(), Version: s.version,
+		Status: "ok", Timestamp: s.now().UTC(), Version: s.version, Ledger: s.ledger,
 		Services: services{Database: "ok", Cache: "in-process", AI: "off", MCP: "off"},
 	}
 }

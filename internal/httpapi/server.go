@@ -49,8 +49,10 @@ type Params struct {
 	// RequestTimeout bounds the work for one request once its body arrived.
 	RequestTimeout time.Duration
 	Version        string
-	Now            func() time.Time
-	Log            *slog.Logger
+	// Ledger is what /health says of the ledger: "embedded" or "postgres".
+	Ledger string
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // API is the HTTP handler of the whole server.
@@ -75,6 +77,7 @@ type server struct {
 	answers  answers
 	timeout  time.Duration
 	version  string
+	ledger   string
 	now      func() time.Time
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -91,7 +94,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, now: p.Now, log: p.Log,
+		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2),
 		mux:     http.NewServeMux(), schemas: newSchemas(),

@@ -9,10 +9,18 @@ import (
 
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/duckdb"
+	"github.com/costprof/costprof/internal/store/postgres"
 )
 
 // Options name an engine and where its data is.
 type Options struct {
+	// URL names a PostgreSQL database, ReadURL a replica of it for questions; with
+	// no URL the ledger is embedded.
+	URL, ReadURL string
+	// Connections and StatementTimeout bound the use of the database; 0 is their
+	// default.
+	Connections      int
+	StatementTimeout time.Duration
 	// Dir is the data directory of the embedded engine.
 	Dir string
 	Log *slog.Logger
@@ -25,6 +33,11 @@ type Options struct {
 // Open opens the engine, bringing its schema up to date. It fails with
 // fault.Conflict when another process holds the data.
 func Open(ctx context.Context, o Options) (store.Engine, error) {
+	if o.URL != "" {
+		return postgres.Open(ctx, postgres.Options{
+			URL: o.URL, ReadURL: o.ReadURL, Log: o.Log, QueueWait: o.QueueWait, Connections: o.Connections, StatementTimeout: o.StatementTimeout,
+		})
+	}
 	return duckdb.Open(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit, QueueWait: o.QueueWait})
 }
 

@@ -21,7 +21,7 @@ func (s *Statement) dimension(d analytics.Dimension, q *analytics.Query, base st
 	if name, ok := d.TagName(); ok {
 		f.tags = true
 		alias := "tag" + strconv.Itoa(len(s.joins)+1)
-		s.joins = append(s.joins, fmt.Sprintf("LEFT JOIN tags %s ON %s.tagset = %s.tagset AND %s.name = %s", alias, alias, base, alias, s.Bind(name)))
+		s.joins = append(s.joins, fmt.Sprintf("LEFT JOIN tags %s ON %s.tagset = %s.tagset AND %s.name = %s", alias, alias, base, alias, s.bindText(name)))
 		return "nullif(" + alias + ".value, '')", nil
 	}
 	if col, ok := eventDimensions[d]; ok {
@@ -112,6 +112,9 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 	text := "SELECT " + strings.Join(selects, ", ") + " FROM " + source
 	if len(groups) > 0 {
 		text += " GROUP BY " + strings.Join(groups, ", ")
+		if kept != nil && kept.Later {
+			text += " HAVING sum(parts.m1) <> 0" // m1 are the calls: the group came later
+		}
 	}
 	switch {
 	case a.bucket:
@@ -124,7 +127,7 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 				whole += ", " + fmt.Sprintf(strings.Replace(m.fold, ")", ") OVER ()", 1), "m"+strconv.Itoa(i))
 			}
 		}
-		text = "SELECT *" + whole + " FROM (" + text + ") ORDER BY m0 DESC" + orderNames(a.groups)
+		text = "SELECT *" + whole + " FROM (" + text + ") ranked ORDER BY m0 DESC" + orderNames(a.groups)
 		if q.Limit > 0 {
 			text += fmt.Sprintf(" LIMIT %d", q.Limit+1)
 		}

@@ -25,6 +25,9 @@ type Dialect struct {
 	Quantile func(column, fraction string) string
 	// Time is the value that is bound for a point in time.
 	Time func(time.Time) any
+	// Holds says whether the engine can hold a text at all; nil is any. What it
+	// cannot hold is no event's.
+	Holds func(string) bool
 }
 
 // Period numbers the period of the given length that an event lies in. Integer

@@ -25,10 +25,18 @@ func (s *Statement) Bind(v any) string {
 	return "$" + strconv.Itoa(len(s.Args))
 }
 
+// bindText is Bind for a text that may not be holdable.
+func (s *Statement) bindText(v string) string { return s.bindAll([]string{v}) }
+
 func (s *Statement) bindAll(vs []string) string {
-	ps := make([]string, len(vs))
-	for i, v := range vs {
-		ps[i] = s.Bind(v)
+	ps := make([]string, 0, len(vs))
+	for _, v := range vs {
+		if s.Dialect.Holds == nil || s.Dialect.Holds(v) {
+			ps = append(ps, s.Bind(v))
+		}
+	}
+	if len(ps) == 0 {
+		return "NULL"
 	}
 	return strings.Join(ps, ", ")
 }
@@ -73,7 +81,13 @@ func (s *Statement) between(from, to time.Time) string {
 
 // timeless compiles what a filter says beside its time.
 func (s *Statement) timeless(f analytics.Filter, asOf int64) (string, error) {
-	c := []string{"seq <= " + s.Bind(asOf)}
+	return s.beside("seq <= "+s.Bind(asOf), f)
+}
+
+// beside compiles what a filter says beside its time and the commits seen, which
+// the first condition says.
+func (s *Statement) beside(first string, f analytics.Filter) (string, error) {
+	c := []string{first}
 	if !f.Aggregates {
 		c = append(c, "NOT is_aggregate")
 	}
@@ -142,10 +156,10 @@ func (s *Statement) anyOf(d analytics.Dimension, values []string) (string, error
 	if name, ok := d.TagName(); ok {
 		// Tag sets are few; they are found first and the events by set number.
 		if len(given) > 0 {
-			or = append(or, fmt.Sprintf("events.tagset IN (SELECT tagset FROM tags WHERE name = %s AND value IN (%s))", s.Bind(name), s.bindAll(given)))
+			or = append(or, fmt.Sprintf("events.tagset IN (SELECT tagset FROM tags WHERE name = %s AND value IN (%s))", s.bindText(name), s.bindAll(given)))
 		}
 		if missing {
-			or = append(or, fmt.Sprintf("(events.tagset IS NULL OR events.tagset NOT IN (SELECT tagset FROM tags WHERE name = %s AND value <> ''))", s.Bind(name)))
+			or = append(or, fmt.Sprintf("(events.tagset IS NULL OR events.tagset NOT IN (SELECT tagset FROM tags WHERE name = %s AND value <> ''))", s.bindText(name)))
 		}
 	} else {
 		col, ok := eventDimensions[d]

@@ -79,6 +79,16 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	if q.To.IsZero() || q.To.After(last) {
 		rests = append(rests, rest{last, q.To, ""})
 	}
+	if kept.Later {
+		later, err := a.beside("seq > "+a.Bind(q.AsOf), q.Filter)
+		if err != nil {
+			return nil, err
+		}
+		if len(kept.Holes) > 0 {
+			later += fmt.Sprintf(" AND %s NOT IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
+		}
+		parts = append(parts, selects(bucket, func(m measure) string { return "-(" + m.sql + ")" })+" FROM events WHERE "+later+a.between(first, last)+by)
+	}
 	if n := len(kept.Holes); n > 0 {
 		in := fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
 		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in})

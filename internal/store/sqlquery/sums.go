@@ -17,6 +17,9 @@ type Sums struct {
 	From, To int64 // hours, half-open
 	// Holes are hours in between that must be read from the events.
 	Holes []int64
+	// Later says that the sums also hold commits after the answer's moment: the
+	// events of these are taken away again.
+	Later bool
 }
 
 // WholeHours gives the hours that lie wholly in the filter's window, half-open;

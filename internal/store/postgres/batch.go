@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// batch is what one commit gathered.
+type batch struct {
+	jobs []*appendJob
+	rows []row
+	// first is the place of each identity's first record; a later one is judged
+	// against it.
+	first    map[usage.ID]int
+	outcomes []store.Outcome
+	// number is the commit that stored it; 0 when nothing was new. found: the
+	// ledger had some.
+	number int64
+	found  bool
+}
+
+func newBatch(jobs []*appendJob) *batch {
+	b := &batch{jobs: jobs}
+	for _, j := range jobs {
+		b.rows = append(b.rows, j.rows...)
+	}
+	b.first = make(map[usage.ID]int, len(b.rows))
+	for i := range b.rows {
+		if _, seen := b.first[b.rows[i].rec.ID]; !seen {
+			b.first[b.rows[i].rec.ID] = i
+		}
+	}
+	b.outcomes = make([]store.Outcome, len(b.rows))
+	return b
+}
+
+func (b *batch) records() []*usage.Record {
+	out := make([]*usage.Record, len(b.rows))
+	for i := range b.rows {
+		out[i] = b.rows[i].rec
+	}
+	return out
+}
+
+// reset takes every identity for new.
+func (b *batch) reset() {
+	b.number, b.found = 0, false
+	for i := range b.rows {
+		r := b.rows[i].rec
+		if j := b.first[r.ID]; j != i {
+			b.outcomes[i] = compare(r, b.rows[j].rec.Content())
+		} else {
+			b.outcomes[i] = store.Stored
+		}
+	}
+}
+
+// compare judges a record whose identity was there first with the given content.
+func compare(r *usage.Record, first uint64) store.Outcome {
+	if r.EventID != "" && r.Content() != first {
+		return store.Conflict
+	}
+	return store.Duplicate
+}
+
+// judge finds what the ledger has already. The transaction holds the ledger, so
+// nobody stores any of it meanwhile.
+func (b *batch) judge(ctx context.Context, tx pgx.Tx) error {
+	var times []int64
+	var derived, explicit [][16]byte
+	for i := range b.rows {
+		r := b.rows[i].rec
+		switch {
+		case b.first[r.ID] != i:
+		case r.EventID != "":
+			explicit = append(explicit, r.ID)
+		default:
+			times, derived = append(times, r.Timestamp.UnixMicro()), append(derived, r.ID)
+		}
+	}
+	known := map[usage.ID]uint64{}
+	read := func(rows pgx.Rows, err error) error {
+		if err != nil {
+			return err
+		}
+		var id [16]byte
+		var content int64
+		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
+			known[id] = uint64(content)
+			return nil
+		})
+		return err
+	}
+	if len(derived) > 0 {
+		// One index probe for each: the planner does not know how few there are.
+		if err := read(tx.Query(ctx, `SELECT e.id, 0::BIGINT FROM unnest($1::BIGINT[], $2::UUID[]) AS w (ts, id)
+			CROSS JOIN LATERAL (SELECT id FROM events WHERE events.ts = w.ts AND events.id = w.id LIMIT 1) e`, times, derived)); err != nil {
+			return err
+		}
+	}
+	if len(explicit) > 0 {
+		if err := read(tx.Query(ctx, `SELECT id, content FROM explicit_ids WHERE id = ANY($1)`, explicit)); err != nil {
+			return err
+		}
+	}
+	b.found = len(known) > 0
+	for i := range b.rows {
+		if content, ok := known[b.rows[i].rec.ID]; ok {
+			b.outcomes[i] = compare(b.rows[i].rec, content)
+		}
+	}
+	return nil
+}
+
+// fresh lists the rows to store.
+func (b *batch) fresh() []*row {
+	out := make([]*row, 0, len(b.rows))
+	for i := range b.rows {
+		if b.outcomes[i] == store.Stored {
+			out = append(out, &b.rows[i])
+		}
+	}
+	return out
+}
+
+// answer tells each caller what became of its records.
+func (b *batch) answer() {
+	at := 0
+	for _, j := range b.jobs {
+		j.receipt.Outcomes = b.outcomes[at : at+len(j.records) : at+len(j.records)]
+		at += len(j.records)
+		for _, o := range j.receipt.Outcomes {
+			if o == store.Stored {
+				j.receipt.Commit = b.number
+			}
+		}
+	}
+}

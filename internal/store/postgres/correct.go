@@ -1,0 +1,246 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/sqlquery"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Correct implements store.Ledger.
+func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error) {
+	if len(c.Changes) == 0 {
+		return 0, nil
+	}
+	var applied int64
+	correct := func(anew bool) error {
+		return e.inLedger(ctx, func(tx pgx.Tx, n int64) (change, error) {
+			var err error
+			applied, err = applyChanges(ctx, tx, n, c, anew)
+			return change{revised: applied > 0}, err
+		})
+	}
+	err := correct(false)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "22003" {
+		err = correct(true) // the sums of an hour do not fit
+	}
+	if err != nil {
+		return 0, err
+	}
+	return applied, nil
+}
+
+// applyChanges keeps the old costs, sets the new ones, and moves the sums of the
+// hours by the differences, or makes these sums anew.
+func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, anew bool) (int64, error) {
+	s := stage(c.Changes)
+	classes := sqlquery.ClassColumns()
+	var old, sets, names, deltas, moves []string
+	for _, col := range classes {
+		old = append(old, "m.old_"+col)
+	}
+	for _, col := range slices.Concat(classes[:], []string{"cost", "saving"}) {
+		sets = append(sets, col+" = m."+col)
+		deltas = append(deltas, fmt.Sprintf("sum(m.%[1]s - m.old_%[1]s)::BIGINT AS %[1]s", col))
+		moves = append(moves, fmt.Sprintf("%[1]s = h.%[1]s + d.%[1]s", col))
+		names = append(names, "e."+col+" AS old_"+col)
+	}
+	unpriced := func(column string) string {
+		return fmt.Sprintf("(m.%s IN (%d, %d))::INT", column, usage.SourceUnpriced, usage.SourceClient)
+	}
+	sums := `, moved AS (
+		UPDATE hours h SET ` + strings.Join(moves, ", ") + `, unpriced = h.unpriced + d.unpriced, fallback = h.fallback + d.fallback
+		FROM (SELECT m.ts / 3600000000 AS hour, m.cell, ` + strings.Join(deltas, ", ") + `,
+				sum(` + unpriced("source") + ` - ` + unpriced("old_source") + `) AS unpriced,
+				sum(m.is_fallback::INT - m.old_fallback::INT) AS fallback
+			FROM m WHERE NOT m.is_aggregate GROUP BY 1, 2) d
+		WHERE h.hour = d.hour AND h.cell = d.cell)`
+	if anew {
+		sums = ""
+	}
+	text := `WITH s AS (SELECT * FROM unnest(` + s.types + `) AS s (` + s.names + `)),
+	m AS (
+		SELECT s.*, e.cell, e.is_aggregate, e.source AS old_source, e.price_id AS old_price_id, e.is_fallback AS old_fallback, ` + strings.Join(names, ", ") + `
+		FROM s JOIN events e ON e.ts = s.ts AND e.id = s.id
+		WHERE e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id
+	), kept AS (
+		INSERT INTO corrections SELECT $1::BIGINT, $2::BIGINT, $3::TEXT, m.id, m.ts, m.old_cost, m.cost, m.old_source, m.source, m.old_price_id, m.price_id,
+			ARRAY[` + strings.Join(old, ", ") + `], m.old_saving FROM m)` + sums + `
+	UPDATE events e SET ` + strings.Join(sets, ", ") + `, source = m.source, is_fallback = m.is_fallback, price_id = m.price_id
+	FROM m WHERE e.ts = m.ts AND e.id = m.id`
+	tag, err := tx.Exec(ctx, text, append([]any{n, c.At.UnixMicro(), c.Reason}, s.args...)...)
+	if err != nil {
+		return 0, fmt.Errorf("correct: %w", err)
+	}
+	if anew && tag.RowsAffected() > 0 {
+		if err := sumAnew(ctx, tx, s.hours); err != nil {
+			return 0, err
+		}
+	}
+	return tag.RowsAffected(), nil
+}
+
+// staged are changes as arrays, one a column.
+type staged struct {
+	names, types string
+	args         []any
+	hours        []int64
+}
+
+func stage(changes []store.CostChange) staged {
+	var ids [][16]byte
+	var times, costs, savings []int64
+	var wasSources, sources []int16
+	var wasPrices, prices []*string
+	var fallbacks []bool
+	var classes [usage.NumClasses][]int64
+	var s staged
+	optional := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	hours := map[int64]bool{}
+	for i := range changes {
+		c := &changes[i]
+		ids, times = append(ids, c.ID), append(times, c.Timestamp.UnixMicro())
+		wasSources, wasPrices = append(wasSources, int16(c.WasSource)), append(wasPrices, optional(c.WasPriceID))
+		sources, prices = append(sources, int16(c.Now.Source)), append(prices, optional(c.Now.PriceID))
+		fallbacks = append(fallbacks, c.Now.Fallback)
+		costs, savings = append(costs, int64(c.Now.Total())), append(savings, int64(c.Now.CacheSaving))
+		for k, v := range c.Now.Classes {
+			classes[k] = append(classes[k], int64(v))
+		}
+		if h := sqlquery.HourOf(c.Timestamp); !hours[h] {
+			hours[h] = true
+			s.hours = append(s.hours, h)
+		}
+	}
+	var names, types []string
+	add := func(name, kind string, values any) {
+		s.args = append(s.args, values)
+		names, types = append(names, name), append(types, fmt.Sprintf("$%d::%s[]", len(s.args)+3, kind))
+	}
+	add("id", "UUID", ids)
+	add("ts", "BIGINT", times)
+	add("was_source", "SMALLINT", wasSources)
+	add("was_price_id", "TEXT", wasPrices)
+	add("source", "SMALLINT", sources)
+	add("price_id", "TEXT", prices)
+	add("is_fallback", "BOOLEAN", fallbacks)
+	add("cost", "BIGINT", costs)
+	add("saving", "BIGINT", savings)
+	for k, col := range sqlquery.ClassColumns() {
+		add(col, "BIGINT", classes[k])
+	}
+	s.names, s.types = strings.Join(names, ", "), strings.Join(types, ", ")
+	return s
+}
+
+// History implements store.Ledger.
+func (e *Engine) History(ctx context.Context, event store.EventKey) ([]store.PastCost, error) {
+	var out []store.PastCost
+	err := e.ask(ctx, 0, func(tx pgx.Tx, _ position) error {
+		out = nil
+		rows, err := tx.Query(ctx, `SELECT made, reason, old_classes, old_saving, old_source, coalesce(old_price_id, ''), new_cost, new_source, coalesce(new_price_id, '')
+			FROM corrections WHERE ts = $1 AND id = $2 ORDER BY n DESC LIMIT $3`, event.Timestamp.UnixMicro(), [16]byte(event.ID), store.MaxHistory)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var p store.PastCost
+			var made, saving, cost int64
+			var classes []int64
+			var was, now int16
+			if err := rows.Scan(&made, &p.Reason, &classes, &saving, &was, &p.Was.PriceID, &cost, &now, &p.NowPriceID); err != nil {
+				return err
+			}
+			if len(classes) != len(p.Was.Classes) {
+				return fmt.Errorf("a past cost has %d classes, not %d", len(classes), len(p.Was.Classes))
+			}
+			for i, v := range classes {
+				p.Was.Classes[i] = money.USD(v)
+			}
+			p.At = time.UnixMicro(made).UTC()
+			p.Was.CacheSaving, p.Was.Source = money.USD(saving), usage.Source(was)
+			p.NowCost, p.NowSource = money.USD(cost), usage.Source(now)
+			out = append(out, p)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// pruneAtOnce is how many events one commit of Prune removes, about.
+const pruneAtOnce = 20_000
+
+// Prune implements store.Ledger: oldest first, in commits of bounded size, so
+// that ingest never waits long.
+func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
+	cut := before.UnixMicro()
+	if before.After(time.UnixMicro(cut)) {
+		cut++ // microseconds, rounded up: what is older than before is older than that
+	}
+	var removed int64
+	for {
+		var n int64
+		if err := e.inLedger(ctx, func(tx pgx.Tx, _ int64) (change, error) {
+			var err error
+			n, err = pruneSome(ctx, tx, cut)
+			return change{events: -n, revised: n > 0}, err
+		}); err != nil {
+			return removed, err
+		}
+		removed += n
+		if n == 0 {
+			return removed, nil
+		}
+	}
+}
+
+func pruneSome(ctx context.Context, tx pgx.Tx, cut int64) (int64, error) {
+	// The oldest ones' last moment, and all events up to it.
+	var end *int64
+	if err := tx.QueryRow(ctx, `SELECT max(ts) FROM (SELECT ts FROM events WHERE ts < $1 ORDER BY ts LIMIT $2) oldest`, cut, pruneAtOnce).Scan(&end); err != nil || end == nil {
+		return 0, err
+	}
+	var hours []int64
+	rows, err := tx.Query(ctx, `SELECT DISTINCT ts / 3600000000 FROM events WHERE ts <= $1`, *end)
+	if err != nil {
+		return 0, err
+	}
+	if hours, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, `DELETE FROM events WHERE ts <= $1`, *end)
+	if err != nil {
+		return 0, fmt.Errorf("remove events: %w", err)
+	}
+	for _, table := range [...]string{"explicit_ids", "corrections"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE ts <= $1`, *end); err != nil {
+			return 0, fmt.Errorf("remove events: %w", err)
+		}
+	}
+	slices.Sort(hours)
+	// Only the last hour may still have events.
+	if _, err := tx.Exec(ctx, `DELETE FROM hours WHERE hour = ANY($1)`, hours); err != nil {
+		return 0, fmt.Errorf("remove sums: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM wide_hours WHERE hour = ANY($1)`, hours); err != nil {
+		return 0, fmt.Errorf("remove sums: %w", err)
+	}
+	return tag.RowsAffected(), sumAnew(ctx, tx, hours[len(hours)-1:])
+}

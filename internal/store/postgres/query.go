@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/money"
+	"github.com/costprof/costprof/internal/store/sqlquery"
+)
+
+// dialect is how PostgreSQL says what engines say differently.
+func dialect() *sqlquery.Dialect {
+	return &sqlquery.Dialect{
+		Divide:  "/",
+		Micros:  "ts",
+		CountIf: func(condition string) string { return "count(*) FILTER (WHERE " + condition + ")" },
+		Quantile: func(column, fraction string) string {
+			return "percentile_disc(" + fraction + ") WITHIN GROUP (ORDER BY " + column + ")"
+		},
+		Time:  func(t time.Time) any { return t.UnixMicro() },
+		Holds: holds,
+	}
+}
+
+// Query implements store.Ledger.
+func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
+	var t analytics.Table
+	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) (err error) {
+		ask := q
+		ask.AsOf = at.bound(q.AsOf)
+		asker := sqlquery.Asker{Dialect: dialect(), Querier: selecter{tx}, Sums: func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) {
+			if e.opts.NoSums {
+				return nil, nil
+			}
+			return findSums(ctx, tx, q, at.last)
+		}}
+		t, err = asker.Answer(ctx, ask)
+		t.AsOf, t.Revision = ask.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+// selecter is a transaction for sqlquery.
+type selecter struct{ pgx.Tx }
+
+func (s selecter) Query(ctx context.Context, text string, args ...any) (sqlquery.Rows, error) {
+	rows, err := s.Tx.Query(ctx, text, args...)
+	return selected{rows}, err
+}
+
+type selected struct{ pgx.Rows }
+
+func (s selected) Close() error {
+	s.Rows.Close()
+	return nil
+}
+
+// Bloat implements store.Ledger. Wasted is computed in exact decimals and rounded
+// half-even, as analytics.Bloat defines it.
+func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error) {
+	var t analytics.BloatTable
+	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) error {
+		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
+		q := q
+		q.Aggregates = false // a span that sums its children is not a call
+		if q.Limit == 0 {
+			q.Limit = math.MaxInt32
+		}
+		s := sqlquery.Statement{Dialect: dialect()}
+		cond, err := s.Where(q.Filter, t.AsOf)
+		if err != nil {
+			return err
+		}
+		d := s.Dialect
+		text := fmt.Sprintf(`
+WITH numbered AS (
+	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
+), medians AS (
+	SELECT g, %[8]s AS median, count(*) AS n
+	FROM events JOIN numbered ON cell_id = cell WHERE %[2]s AND %[1]s > 0 GROUP BY g HAVING count(*) >= %[3]s
+), limits AS (
+	SELECT cell_id, feature, model, median, n, least(div(median::NUMERIC * %[5]s::BIGINT + 999, 1000), 9223372036854775807)::BIGINT AS bar
+	FROM numbered JOIN medians USING (g) WHERE median > 0
+), bloated AS (
+	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
+		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid
+	FROM events JOIN limits ON cell_id = cell
+	WHERE %[2]s AND %[1]s > 0 AND %[1]s >= bar
+)
+SELECT id, ts, feature, model, input, cached, output, median, n, paid, %[9]s AS wasted
+FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
+			sqlquery.InputTokens, cond, s.Bind(q.MinCalls), sqlquery.OutputTokens, s.Bind(q.MinRatio), q.Limit+1, q.Offset,
+			d.Quantile(sqlquery.InputTokens, "0.5"), halfEven("(paid::NUMERIC * (input - median))", "input"))
+		rows, err := tx.Query(ctx, text, s.Args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var b analytics.Bloat
+			var id [16]byte
+			var ts, paid, wasted int64
+			if err := rows.Scan(&id, &ts, &b.Feature, &b.Model, &b.Input, &b.Cached, &b.Output, &b.Median, &b.GroupCalls, &paid, &wasted); err != nil {
+				return err
+			}
+			b.ID, b.Timestamp = id, time.UnixMicro(ts).UTC()
+			b.InputCost, b.Wasted = money.USD(paid), money.USD(wasted)
+			t.Rows = append(t.Rows, b)
+		}
+		if len(t.Rows) > q.Limit {
+			t.Rows, t.More = t.Rows[:q.Limit], true
+		}
+		return rows.Err()
+	})
+	return t, err
+}
+
+// halfEven is num ÷ den, both positive, rounded half-even.
+func halfEven(num, den string) string {
+	q, r := "div("+num+", "+den+")", "mod("+num+", "+den+")"
+	return fmt.Sprintf("(%[1]s + CASE WHEN 2 * %[2]s > %[3]s OR (2 * %[2]s = %[3]s AND mod(%[1]s, 2) = 1) THEN 1 ELSE 0 END)::BIGINT", q, r, den)
+}
