@@ -38,6 +38,17 @@ type Result struct {
 	// Rejected events broke a rule; only with Partial.
 	Rejected []Rejected
 	Warnings []string
+	// Costs are what the events cost by the server's present prices, also those that
+	// were there already, but not rejected ones. Only with Costs.
+	Costs []EventCost
+}
+
+// EventCost is what one event costs.
+type EventCost struct {
+	Index int `json:"index"`
+	Cost  USD `json:"cost"`
+	// CostSource is "billed", "catalog", "client" or "unpriced".
+	CostSource string `json:"costSource"`
 }
 
 // Conflict is one event that the ledger did not take over another.
@@ -57,6 +68,7 @@ func (r *Result) add(o Result) {
 	r.Duplicates += o.Duplicates
 	r.Conflicts = append(r.Conflicts, o.Conflicts...)
 	r.Rejected = append(r.Rejected, o.Rejected...)
+	r.Costs = append(r.Costs, o.Costs...)
 	for _, w := range o.Warnings {
 		if len(r.Warnings) == 100 {
 			break
@@ -68,7 +80,10 @@ func (r *Result) add(o Result) {
 // SendOption changes one Send.
 type SendOption func(*sending)
 
-type sending struct{ partial bool }
+type sending struct{ partial, costs bool }
+
+// Costs asks for the cost of each event in Result.Costs.
+func Costs() SendOption { return func(s *sending) { s.costs = true } }
 
 // Partial stores the valid events of a batch and reports the others in
 // Result.Rejected, instead of refusing a batch that holds one bad event.
@@ -183,6 +198,12 @@ func (c *Client) sendBatch(ctx context.Context, b *batch, s sending) (Result, er
 	if s.partial {
 		in.query = url.Values{"partial": {"true"}}
 	}
+	if s.costs {
+		if in.query == nil {
+			in.query = url.Values{}
+		}
+		in.query.Set("costs", "true")
+	}
 	var err error
 	if in.body, in.contentEncoding, err = c.pack(b.buf.Bytes()); err != nil {
 		return Result{}, fmt.Errorf("client: %w", err)
@@ -195,11 +216,12 @@ func (c *Client) sendBatch(ctx context.Context, b *batch, s sending) (Result, er
 		return Result{}, err
 	}
 	var wire struct {
-		Accepted   int        `json:"accepted"`
-		Duplicates int        `json:"duplicates"`
-		Conflicts  []Conflict `json:"conflicts"`
-		Rejected   []Rejected `json:"rejected"`
-		Warnings   []string   `json:"warnings"`
+		Accepted   int         `json:"accepted"`
+		Duplicates int         `json:"duplicates"`
+		Conflicts  []Conflict  `json:"conflicts"`
+		Rejected   []Rejected  `json:"rejected"`
+		Warnings   []string    `json:"warnings"`
+		Costs      []EventCost `json:"costs"`
 	}
 	if err := stdjson.Unmarshal(answer, &wire); err != nil {
 		return Result{}, c.foreign("events")
@@ -212,6 +234,9 @@ func (c *Client) sendBatch(ctx context.Context, b *batch, s sending) (Result, er
 	}
 	for i := range r.Conflicts {
 		r.Conflicts[i].Index = b.at(r.Conflicts[i].Index)
+	}
+	for i := range r.Costs {
+		r.Costs[i].Index = b.at(r.Costs[i].Index)
 	}
 	for i := range r.Rejected {
 		r.Rejected[i].Index = b.at(r.Rejected[i].Index)

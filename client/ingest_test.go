@@ -362,3 +362,41 @@ func TestRetryStopsWithContext(t *testing.T) {
 		}
 	})
 }
+
+// Costs come back at the events' own places, over several requests.
+func TestSendCosts(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _, err := readBatch(r)
+		if err != nil || r.URL.Query().Get("costs") != "true" {
+			t.Errorf("%s, %v", r.URL, err)
+		}
+		costs := []any{}
+		rejected := []any{}
+		for i, e := range b.Events {
+			var in struct{ SpanID string }
+			if err := json.Unmarshal(e, &in); err != nil {
+				t.Error(err)
+			}
+			if strings.HasSuffix(in.SpanID, "7") {
+				rejected = append(rejected, map[string]any{"index": i, "errors": map[string]any{}})
+				continue
+			}
+			costs = append(costs, map[string]any{"index": i, "cost": json.Number("0." + "1" + in.SpanID), "costSource": "catalog"})
+		}
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(map[string]any{"accepted": len(b.Events) - len(rejected), "rejected": rejected, "costs": costs})
+	})
+	events := make([]Event, 1203)
+	for i := range events {
+		events[i] = Event{TraceID: "t", SpanID: fmt.Sprint(i), Feature: "f", Provider: "p", Model: "m"}
+	}
+	r, err := c.Send(t.Context(), events, Partial(), Costs())
+	if err != nil || len(r.Costs)+len(r.Rejected) != len(events) || len(r.Rejected) != 120 {
+		t.Fatalf("%d costs, %d rejected, %v", len(r.Costs), len(r.Rejected), err)
+	}
+	for _, cost := range r.Costs {
+		if cost.Cost != USD(fmt.Sprintf("0.1%d", cost.Index)) || cost.CostSource != "catalog" {
+			t.Fatalf("%+v", cost)
+		}
+	}
+}

@@ -27,6 +27,8 @@ var relatives = map[string][]string{
 	"store/postgres":    {"store/sqlquery"},
 	"store/duckdb":      {"store/sqlquery"},
 	"store/storetest":   {"store/reference"},
+	"ingest/csvevents":  {"ingest/textrows"},
+	"ingest/calllog":    {"ingest/textrows"},
 	"pricing/bookbuild": {"pricing/genaiprices"}, // a command that builds the book
 }
 

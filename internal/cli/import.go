@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 	_ "time/tzdata" // --timezone means the same on every machine
@@ -15,38 +13,56 @@ import (
 )
 
 type importCmd struct {
-	Files []string `arg:"" name:"file" help:"Files to load; - is standard input. Gzip and Zstandard are unpacked."`
+	Files []string `arg:"" name:"file" help:"Files to load, folders, or patterns such as 'logs/*.jsonl'; - is standard input. Gzip and Zstandard are unpacked."`
+
+	Feature string `short:"f" placeholder:"NAME" help:"What the calls were for; the same as --set feature=NAME."`
 
 	Map       []string `short:"m" sep:"none" placeholder:"FIELD=COLUMN" help:"Take an event's field from a column; repeat for more. Fields are those of the API, usage.NAME and tags.NAME."`
 	Set       []string `short:"s" sep:"none" placeholder:"FIELD=VALUE" help:"Give every event a field, unless its column has a value; repeat for more."`
-	Format    string   `placeholder:"csv|ndjson" help:"Kind of the files (default: by their first character)."`
+	Format    string   `placeholder:"NAME" help:"Kind of the files: csv, ndjson, responses, claude-code, codex, litellm or langfuse (default: by what is in them)."`
 	Delimiter string   `placeholder:"CHAR" help:"What separates CSV cells, for example ';' or tab (default: a comma)."`
 	Time      string   `placeholder:"unix|unixms" help:"Timestamps are seconds or milliseconds since 1970."`
 	Timezone  string   `placeholder:"ZONE" help:"Zone of timestamps that name none, for example Europe/Berlin (default: UTC)."`
+
+	Unfinished bool `help:"Also load a call at the end of a log that is still told in part; it stays as it is then."`
 }
 
 func (*importCmd) Help() string {
 	return `Reads what "costprof events --json" writes, and any CSV or NDJSON whose columns are named like an event's
-fields or mapped to them with --map and --set.
+fields or mapped to them with --map and --set. Logs of others are recognised by what is in them:
 
-An import can be repeated: the server recognises every row, so a second import of the same file, or of the file
-grown longer, adds only what is new. A row without a trace and span of its own is recognised by what it says and by
-how many identical rows stand before it in its file. After Ctrl-C, or an error, run the same command again.
+  responses    what OpenAI, Anthropic, Gemini, Azure, Bedrock or OpenRouter answered, one body a line, also streamed
+               or within what a gateway or a batch writes around it
+  claude-code  transcripts, for example ~/.claude/projects
+  codex        transcripts, for example ~/.codex/sessions
+  litellm      rows of LiteLLM_SpendLogs, and payloads of its generic callback, as JSON or CSV
+  langfuse     exports of observations, as JSON or CSV
+
+An import can be repeated: the server recognises every call, so a second import of the same file, or of the file
+grown longer, adds only what is new. A call is known by the id that its provider or logger gave it; one without, by
+what it says and by how many identical ones stand before it in its file. After Ctrl-C, or an error, run the same
+command again.
+
+With logs, --set and --feature go before what the log says, but for a timestamp, which only fills a gap. A log that
+tells no time at all takes the time of its file. A call at the end of a file that is still told in part, and the
+file younger than 15 minutes, is left for the next import.
 
 Rows that break a rule are listed as FILE:LINE: REASON and make the exit code 1; all others are stored.
 
 Examples:
 
   costprof import november.ndjson.zst
+  costprof import ~/.claude/projects ~/.codex/sessions
+  costprof import 'gateway/*.jsonl.gz' --feature support-chat --set environment=production
   costprof import code.csv --map timestamp=TIMESTAMP --map inputTokens=ContextTokens \
     --map outputTokens=GeneratedTokens --set feature=code --set provider=openai --set model=gpt-4o
   zcat logs/*.gz | costprof import - --format ndjson --set environment=production`
 }
 
 func (cmd *importCmd) options() (csvevents.Options, error) {
-	o := csvevents.Options{Format: csvevents.Format(cmd.Format), Time: csvevents.TimeFormat(cmd.Time)}
-	if cmd.Format != "" && o.Format != csvevents.CSV && o.Format != csvevents.NDJSON {
-		return o, usagef("--format must be csv or ndjson")
+	o := csvevents.Options{Time: csvevents.TimeFormat(cmd.Time)}
+	if f := csvevents.Format(cmd.Format); f == csvevents.CSV || f == csvevents.NDJSON {
+		o.Format = f
 	}
 	if cmd.Time != "" && o.Time != csvevents.UnixSeconds && o.Time != csvevents.UnixMillis {
 		return o, usagef("--time must be unix or unixms")
@@ -57,6 +73,12 @@ func (cmd *importCmd) options() (csvevents.Options, error) {
 	}
 	if o.Set, err = pairs("--set", "FIELD=VALUE", cmd.Set); err != nil {
 		return o, err
+	}
+	if cmd.Feature != "" {
+		if _, twice := o.Set["feature"]; twice {
+			return o, usagef("--feature and --set feature= say the same; give one")
+		}
+		o.Set["feature"] = cmd.Feature
 	}
 	switch cmd.Delimiter {
 	case "":
@@ -97,11 +119,14 @@ func (cmd *importCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	kinds, err := newKinds(cmd, options)
+	if err != nil {
+		return err
+	}
 	// A misspelt name must not be found after an hour of the files before it.
-	for _, path := range cmd.Files {
-		if err := checkFile(path); err != nil {
-			return err
-		}
+	inputs, err := expand(cmd.Files)
+	if err != nil {
+		return err
 	}
 	if err := s.reach(); err != nil {
 		return err
@@ -111,11 +136,14 @@ func (cmd *importCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	l := &load{s: s, options: options, pump: newPump(s.ctx, c), progress: progress}
-	for i, path := range cmd.Files {
-		if err = l.file(i, path); err != nil {
+	l := &load{s: s, options: options, kinds: kinds, inputs: inputs, pump: newPump(s.ctx, c), progress: progress, unfinished: cmd.Unfinished, now: time.Now}
+	defer l.close()
+	err = l.survey()
+	for i := range inputs {
+		if err != nil {
 			break
 		}
+		err = l.file(i)
 	}
 	if err == nil {
 		err = l.pump.flush()
@@ -131,7 +159,7 @@ func (cmd *importCmd) Run(s *session) error {
 // tell says what became of the rows; cause is what ended the import early.
 func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error {
 	for _, r := range done.rejects {
-		s.note("%s:%d: %s", printable(cmd.Files[r.file]), r.line, printable(r.reason))
+		s.note("%s:%d: %s", printable(l.inputs[r.file].path), r.line, printable(r.reason))
 	}
 	if more := done.Rejected - len(done.rejects); more > 0 {
 		s.note("… and %d more rejected rows.", more)
@@ -147,12 +175,14 @@ func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error 
 		}
 		list := []rejection{}
 		for _, r := range done.rejects {
-			list = append(list, rejection{cmd.Files[r.file], r.line, r.reason})
+			list = append(list, rejection{l.inputs[r.file].path, r.line, r.reason})
 		}
-		if err := s.writeValue(map[string]any{
+		answer := map[string]any{
 			"rows": done.rows(), "accepted": done.New, "duplicates": done.Duplicates, "conflicts": done.Conflicts,
 			"rejected": done.Rejected, "rejections": list, "complete": cause == nil && l.failed == 0,
-		}); err != nil {
+		}
+		l.report(answer, done)
+		if err := s.writeValue(answer); err != nil {
 			return err
 		}
 	} else {
@@ -161,6 +191,7 @@ func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error 
 			line += fmt.Sprintf(", %d whose eventId belongs to another event (that one is kept)", done.Conflicts)
 		}
 		fmt.Fprintln(s.out, line)
+		l.summarise(done)
 	}
 	switch {
 	case errors.Is(cause, context.Canceled):
@@ -175,102 +206,6 @@ func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error 
 	}
 	if done.Rejected > 0 || l.failed > 0 {
 		return errSilent
-	}
-	return nil
-}
-
-// load is one import on its way.
-type load struct {
-	s        *session
-	options  csvevents.Options
-	pump     *pump
-	progress *progress
-	// failed counts files that could not be read to their end.
-	failed int
-	// first and last are the UTC days of the earliest and the latest row.
-	first, last string
-}
-
-// seen notes the day of a row. The reader writes timestamps in one form, before
-// anything that could hold a member of that name.
-func (l *load) seen(event []byte) {
-	_, text, ok := bytes.Cut(event, []byte(`"timestamp":"`))
-	if !ok || len(text) < len(time.DateOnly) {
-		return
-	}
-	day := text[:len(time.DateOnly)]
-	if l.first == "" || string(day) < l.first {
-		l.first = string(day)
-	}
-	if string(day) > l.last {
-		l.last = string(day)
-	}
-}
-
-// old says that a question without a time would not be about the rows.
-func (l *load) old(now time.Time) bool {
-	return l.last != "" && l.last < now.UTC().AddDate(0, 0, -30).Format(time.DateOnly)
-}
-
-// file sends one file's rows. Its error ends the import; a file that cannot be
-// read is said and counted.
-func (l *load) file(index int, path string) error {
-	err := l.read(index, path)
-	var broken *sourceError
-	if !errors.As(err, &broken) || l.s.ctx.Err() != nil {
-		return err
-	}
-	l.failed++
-	l.progress.say(fmt.Sprintf("%s: %s", printable(path), printable(broken.Error())))
-	return nil
-}
-
-// sourceError is a file's fault, not the server's.
-type sourceError struct{ error }
-
-func (e *sourceError) Unwrap() error { return e.error }
-
-func (l *load) read(index int, path string) error {
-	src, err := openSource(l.s.ctx, path, l.s.stdio.In)
-	if err != nil {
-		return &sourceError{withoutPath(err)}
-	}
-	defer func() { _ = src.Close() }() // what was only read loses nothing
-	reader, err := csvevents.Open(src, l.options)
-	if err != nil {
-		return &sourceError{err}
-	}
-	for event, err := range reader.Events() {
-		var bad *csvevents.RowError
-		switch {
-		case errors.As(err, &bad):
-			l.pump.reject(reject{file: index, line: bad.Line, reason: bad.Problem})
-		case err != nil:
-			return &sourceError{err}
-		default:
-			l.seen(event.JSON)
-			if err := l.pump.add(row{event: event.JSON, file: index, line: event.Line}); err != nil {
-				return err
-			}
-		}
-		l.progress.show(printable(path), src.read(), src.size, l.pump.seen)
-	}
-	if ignored := reader.Ignored(); len(ignored) > 0 {
-		l.progress.say(fmt.Sprintf("%s: not used: %s", printable(path), printable(strings.Join(ignored, ", "))))
-	}
-	return l.s.ctx.Err()
-}
-
-func checkFile(path string) error {
-	if path == "-" {
-		return nil
-	}
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return usagef("%s: %v", path, withoutPath(err))
-	case info.IsDir():
-		return usagef("%s is a directory; name the files in it", path)
 	}
 	return nil
 }

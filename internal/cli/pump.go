@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/client"
+	exact "github.com/costprof/costprof/internal/money"
 )
 
 const (
@@ -31,6 +32,16 @@ type row struct {
 	event json.RawMessage
 	// file and line name its origin in messages.
 	file, line int
+	// logged is what is known of a call from somebody else's log.
+	logged *logged
+}
+
+// logged is a call whose id comes from a provider or a logger. Where it is known
+// already, it is the same call, whatever else is told of it.
+type logged struct {
+	// aggregate calls only sum up others; a copy came before in this import.
+	aggregate, copy bool
+	input, output   int64
 }
 
 // reject is a row that was not stored, and why.
@@ -45,6 +56,63 @@ type tally struct {
 	// rejects are the first ones, in order of file and line.
 	rejects  []reject
 	warnings []string
+	// Differing counts those of Duplicates that were stored with other details,
+	// as copies in forked transcripts are.
+	Differing int
+	// sums are what the calls of logs come to, by file.
+	sums map[int]*worth
+}
+
+// worth is what a file's calls come to, those that were there already included.
+type worth struct {
+	calls, copies, unpriced, estimated int
+	input, output                      int64
+	cost                               exact.Total
+}
+
+func (s *worth) add(o *worth) {
+	s.calls += o.calls
+	s.copies += o.copies
+	s.unpriced += o.unpriced
+	s.estimated += o.estimated
+	s.input += o.input
+	s.output += o.output
+	s.cost = s.cost.Plus(o.cost)
+}
+
+// price adds what a batch's calls cost. Those that only sum up others, and those
+// that were rejected, are nobody's cost.
+func (t *tally) price(batch []row, costs []client.EventCost) {
+	for _, c := range costs {
+		if c.Index < 0 || c.Index >= len(batch) {
+			continue
+		}
+		r := batch[c.Index]
+		if r.logged == nil || r.logged.aggregate {
+			continue
+		}
+		s := t.sums[r.file]
+		if s == nil {
+			s = &worth{}
+			t.sums[r.file] = s
+		}
+		if r.logged.copy {
+			s.copies++
+			continue
+		}
+		s.calls++
+		s.input += r.logged.input
+		s.output += r.logged.output
+		switch c.CostSource {
+		case "unpriced":
+			s.unpriced++
+		case "client":
+			s.estimated++
+		}
+		if cost, err := exact.ParseTotal(string(c.Cost)); err == nil {
+			s.cost = s.cost.Plus(cost)
+		}
+	}
 }
 
 func (t *tally) rows() int { return t.New + t.Duplicates + t.Conflicts + t.Rejected }
@@ -89,7 +157,7 @@ type pump struct {
 }
 
 func newPump(ctx context.Context, c *client.Client) *pump {
-	p := &pump{c: c, work: make(chan []row)}
+	p := &pump{c: c, work: make(chan []row), tally: tally{sums: map[int]*worth{}}}
 	p.open, p.stop = context.WithCancelCause(ctx)
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.release = context.AfterFunc(p.open, func() {
@@ -110,7 +178,11 @@ func (p *pump) run() {
 		for i := range batch {
 			events[i] = batch[i].event
 		}
-		result, err := p.c.SendRaw(p.ctx, events, client.Partial())
+		options := []client.SendOption{client.Partial()}
+		if slices.ContainsFunc(batch, func(r row) bool { return r.logged != nil }) {
+			options = append(options, client.Costs())
+		}
+		result, err := p.c.SendRaw(p.ctx, events, options...)
 		p.note(batch, &result)
 		if err != nil {
 			p.stop(err)
@@ -123,7 +195,15 @@ func (p *pump) note(batch []row, result *client.Result) {
 	defer p.mu.Unlock()
 	p.tally.New += result.Accepted
 	p.tally.Duplicates += result.Duplicates
-	p.tally.Conflicts += len(result.Conflicts)
+	for _, c := range result.Conflicts {
+		if c.Index >= 0 && c.Index < len(batch) && batch[c.Index].logged != nil {
+			p.tally.Duplicates++
+			p.tally.Differing++
+		} else {
+			p.tally.Conflicts++
+		}
+	}
+	p.tally.price(batch, result.Costs)
 	for _, r := range result.Rejected {
 		at := reject{reason: rulesText(r.Errors)}
 		if r.Index >= 0 && r.Index < len(batch) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -18,8 +19,10 @@ type source struct {
 	io.Reader
 	close []func() error
 	// size is the file's length as it lies on disk, 0 when it is not known.
-	size  int64
-	taken atomic.Int64
+	size int64
+	// changed is when the file was last written, zero when that is not known.
+	changed time.Time
+	taken   atomic.Int64
 }
 
 // read is how much of size has been read.
@@ -48,7 +51,7 @@ func openSource(ctx context.Context, path string, in io.Reader) (*source, error)
 		s.close = append(s.close, f.Close)
 		raw = f
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			s.size, waits = info.Size(), false
+			s.size, s.changed, waits = info.Size(), info.ModTime(), false
 		}
 	}
 	if waits {

@@ -20,7 +20,10 @@ func (s *server) ingestRoutes() []*route {
 		doc: "Answers 202 only after the events are durable. At most 500 events and 5 MiB, decompressed. " +
 			"An event that is stored already counts as a duplicate, at any age, so a batch can be sent again. " +
 			"Bad input stores nothing and lists every problem; with partial=true the valid events are stored.",
-		params: []param{{name: "partial", doc: "Store the valid events and list the others as rejected.", schema: withDefault(text("true", "false"), "false")}},
+		params: []param{
+			{name: "partial", doc: "Store the valid events and list the others as rejected.", schema: withDefault(text("true", "false"), "false")},
+			{name: "costs", doc: "Answer with the cost of each event at the prices in force, also of duplicates.", schema: withDefault(text("true", "false"), "false")},
+		},
 		body: &huma.RequestBody{
 			Required: true, Description: "As it is, or with Content-Encoding gzip or zstd.",
 			Content: map[string]*huma.MediaType{
@@ -50,6 +53,7 @@ func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Res
 	var none ingest.Result
 	q := queryOf(r, ingestParams)
 	partial := q.oneOf("partial", "true", "false") == "true"
+	costs := q.oneOf("costs", "true", "false") == "true"
 	if err := q.err(); err != nil {
 		return none, err
 	}
@@ -75,7 +79,7 @@ func (s *server) ingestBatch(w http.ResponseWriter, r *http.Request) (ingest.Res
 	if err != nil {
 		return none, err
 	}
-	batch.Partial = partial
+	batch.Partial, batch.Costs = partial, costs
 	confine(&batch, exchangeOf(r.Context()).who)
 	result, err := s.ingest.Ingest(ctx, batch)
 	if err == nil {
@@ -93,7 +97,7 @@ func confine(b *ingest.Batch, who auth.Principal) {
 	}
 }
 
-var ingestParams = []param{{name: "partial"}}
+var ingestParams = []param{{name: "partial"}, {name: "costs"}}
 
 // batchSchema describes the wire form of a batch. Requests are judged by the
 // decoder and the domain, which know more than a schema can say.

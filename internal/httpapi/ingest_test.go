@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,6 +166,34 @@ func TestIngestPartial(t *testing.T) {
 	if n := f.stored(); n != 2 {
 		t.Errorf("%d stored, want 2", n)
 	}
+}
+
+// What each event costs is answered in the order of the batch, for what is there
+// already too, and exactly.
+func TestIngestCosts(t *testing.T) {
+	f := setup(t)
+	two := batch(event(1), event(2, `{"inputTokens":-1}`), event(3, `{"provider":"nobody","model":"knows"}`), event(4, `{"billedCostUsd":0.000000000001}`))
+	for range 2 {
+		a := f.post("/api/v1/events?partial=true&costs=true", two).want(202)
+		var got struct {
+			Costs []struct {
+				Index      int
+				Cost       json.Number
+				CostSource string
+			}
+		}
+		a.into(&got)
+		if c := got.Costs; len(c) != 3 || c[1].Index != 2 || c[1].CostSource != "unpriced" || c[1].Cost != "0" || c[2].Index != 3 || c[2].CostSource != "billed" || c[2].Cost != "0.000000000001" {
+			t.Fatalf("%s", a.body)
+		}
+		if got.Costs[0].CostSource != "catalog" || got.Costs[0].Cost == "0" {
+			t.Errorf("%s", a.body)
+		}
+	}
+	if a := f.post("/api/v1/events", batch(event(1))).want(202); bytes.Contains(a.body, []byte("costs")) {
+		t.Errorf("nobody asked: %s", a.body)
+	}
+	f.post("/api/v1/events?costs=maybe", two).want(400).says("costs")
 }
 
 // A body of the largest size is read whole; a small one that unpacks to

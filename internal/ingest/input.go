@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -59,6 +60,8 @@ type Batch struct {
 	Unknown Unknown
 	// Partial stores the valid events of a batch that also holds invalid ones.
 	Partial bool
+	// Costs asks what each event costs.
+	Costs bool
 	// DefaultProject owns the events that name none; "" is "default".
 	DefaultProject string
 	// MayWrite says whether the sender may write to a project that an event
@@ -79,6 +82,16 @@ type Result struct {
 	// Rejected are the invalid events of a partial batch.
 	Rejected []Rejected `json:"rejected,omitempty"`
 	Warnings []string   `json:"warnings,omitempty"`
+	// Costs are what the valid events cost by the present price book, also those
+	// that were stored before. Only when they were asked for.
+	Costs []Cost `json:"costs,omitempty"`
+}
+
+// Cost is what one event of a batch costs.
+type Cost struct {
+	Index      int          `json:"index"`
+	Cost       money.USD    `json:"cost"`
+	CostSource usage.Source `json:"costSource"`
 }
 
 // Conflict is an event that was not stored because its eventId is taken.

@@ -92,6 +92,9 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 	}
 
 	result := Result{Rejected: j.rejections(), Warnings: warnings(&b)}
+	if b.Costs {
+		result.Costs = j.costs()
+	}
 	if len(j.records) == 0 {
 		return result, nil
 	}
@@ -159,6 +162,15 @@ type judgement struct {
 	rejected []rejection
 	// forbidden and failure end the whole batch.
 	forbidden, failure *fault.Error
+}
+
+// costs says what each valid event costs.
+func (j *judgement) costs() []Cost {
+	costs := make([]Cost, len(j.records))
+	for i := range j.records {
+		costs[i] = Cost{Index: j.indexes[i], Cost: j.records[i].Total(), CostSource: j.records[i].Source}
+	}
+	return costs
 }
 
 type rejection struct {

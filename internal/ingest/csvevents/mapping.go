@@ -1,6 +1,7 @@
 package csvevents
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -180,6 +181,20 @@ func newMapping(o Options) (mapping, error) {
 		}
 	}
 	return m, nil
+}
+
+// Constants gives values by field, as Options.Set takes them, as members of a
+// wire event; nil when there are none.
+func Constants(set map[string]string, location *time.Location) (json.RawMessage, error) {
+	m, err := newMapping(Options{Set: set, Location: location})
+	if err != nil || len(m.constants) == 0 {
+		return nil, err
+	}
+	r := newRow(&m)
+	for t, v := range m.constants {
+		r.put(t, v)
+	}
+	return r.append(nil), nil
 }
 
 func unknownField(name string) *fault.Error {

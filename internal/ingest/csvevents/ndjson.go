@@ -15,7 +15,7 @@ const maxNesting = 4
 
 // object gives the members of a line's JSON object to their fields.
 func (r *Reader) object(row *row) error {
-	line := jsontext.Value(r.rows.cells[0])
+	line := jsontext.Value(r.rows.Cells()[0])
 	if line.Kind() != '{' {
 		return errors.New("is not a JSON object")
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/ingest/jsonevents"
+
+	"github.com/costprof/costprof/internal/ingest/textrows"
 )
 
 func TestOwnNDJSON(t *testing.T) {
@@ -87,8 +89,8 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 		}
 		n++
 	}
-	if most := 256 << 10; n != rows || cap(r.rows.window) > most {
-		t.Errorf("%d rows took a window of %d bytes, want %d and at most %d", n, cap(r.rows.window), rows, most)
+	if most := 256 << 10; n != rows || r.rows.Held() > most {
+		t.Errorf("%d rows took a window of %d bytes, want %d and at most %d", n, r.rows.Held(), rows, most)
 	}
 }
 
@@ -171,14 +173,14 @@ func against(t *testing.T, source string) {
 	if err != nil || !utf8.ValidString(source) || strings.Contains(source, "\r") {
 		return
 	}
-	ours := rows{source: strings.NewReader(source), comma: []byte(",")}
+	ours := textrows.New(strings.NewReader(source), maxRow)
 	var got [][]string
 	for {
-		if _, err := ours.next(); err != nil {
+		if _, err := ours.Next(); err != nil {
 			break
 		}
 		var record []string
-		for _, cell := range ours.cells {
+		for _, cell := range ours.Cells() {
 			record = append(record, string(cell))
 		}
 		got = append(got, record)

@@ -24,6 +24,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/ingest/textrows"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -76,16 +77,14 @@ type Event struct {
 }
 
 // RowError is a row that is not an event. The rows behind it still are.
-type RowError struct {
-	Line    int
-	Problem string
-}
+type RowError = textrows.Error
 
-func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }
+// maxRow bounds a row in bytes.
+const maxRow = 1 << 20
 
 // Reader reads one source.
 type Reader struct {
-	rows     rows
+	rows     *textrows.Reader
 	mapping  mapping
 	format   Format
 	own      bool // the source is a CSV that the program exported
@@ -101,21 +100,21 @@ func Open(source io.Reader, o Options) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{mapping: m, format: o.Format, ordinals: make(map[[16]byte]uint32)}
-	r.rows = rows{source: source, comma: []byte(",")}
+	r.rows = textrows.New(source, maxRow)
 	if o.Comma != 0 {
 		if !utf8.ValidRune(o.Comma) || strings.ContainsRune("\"\r\n", o.Comma) || o.Comma == utf8.RuneError {
 			return nil, fault.New(fault.Invalid, "The delimiter cannot be %q", o.Comma)
 		}
-		r.rows.comma = []byte(string(o.Comma))
+		r.rows.Comma = []byte(string(o.Comma))
 	}
-	start, err := r.rows.peek()
+	start, err := r.rows.Peek()
 	if err != nil {
 		return nil, err
 	}
 	if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) {
 		return nil, fault.New(fault.Invalid, "The file is UTF-16; convert it to UTF-8 first")
 	}
-	start = r.rows.skipBOM()
+	start = r.rows.SkipBOM()
 	if r.format == Auto {
 		r.format = CSV
 		if bytes.HasPrefix(bytes.TrimLeft(start, " \t\r\n"), []byte("{")) {
@@ -135,18 +134,18 @@ func Open(source io.Reader, o Options) (*Reader, error) {
 var exportHeader = []string{"id", "timestamp", "feature", "model", "inputTokens", "outputTokens", "cost", "latency"}
 
 func (r *Reader) header() error {
-	_, err := r.rows.next()
+	_, err := r.rows.Next()
 	var bad *RowError
 	switch {
-	case errors.Is(err, errEnd):
+	case errors.Is(err, textrows.ErrEnd):
 		return fault.New(fault.Invalid, "The file is empty; its first line must name the columns")
 	case errors.As(err, &bad):
 		return fault.New(fault.Invalid, "The header is broken: %s", bad.Problem)
 	case err != nil:
 		return err
 	}
-	columns := make([]string, len(r.rows.cells))
-	for i, cell := range r.rows.cells {
+	columns := make([]string, len(r.rows.Cells()))
+	for i, cell := range r.rows.Cells() {
 		columns[i] = strings.TrimSpace(string(cell))
 	}
 	r.own = len(columns) >= len(exportHeader) && slices.Equal(columns[:len(exportHeader)], exportHeader)
@@ -166,7 +165,7 @@ func (r *Reader) Events() iter.Seq2[Event, error] {
 			e, err := r.next()
 			var bad *RowError
 			switch {
-			case errors.Is(err, errEnd):
+			case errors.Is(err, textrows.ErrEnd):
 				return
 			case errors.Is(err, errNoEvent):
 				continue
@@ -189,14 +188,14 @@ func (r *Reader) next() (Event, error) {
 	var line int
 	var err error
 	if r.format == NDJSON {
-		if line, err = r.rows.nextLine(); err != nil {
+		if line, err = r.rows.NextLine(); err != nil {
 			return Event{}, err
 		}
 		if err = r.object(row); errors.Is(err, errNoEvent) {
 			return Event{}, err
 		}
 	} else {
-		if line, err = r.rows.next(); err != nil {
+		if line, err = r.rows.Next(); err != nil {
 			return Event{}, err
 		}
 		err = r.cells(row)
@@ -207,16 +206,16 @@ func (r *Reader) next() (Event, error) {
 	if problems := row.problems(); problems != "" {
 		return Event{}, &RowError{Line: line, Problem: problems}
 	}
-	return Event{Line: line, Offset: r.rows.offset(), JSON: r.identify(row)}, nil
+	return Event{Line: line, Offset: r.rows.Offset(), JSON: r.identify(row)}, nil
 }
 
 // cells gives a CSV row's cells to their fields.
 func (r *Reader) cells(row *row) error {
-	if got, want := len(r.rows.cells), r.mapping.width; got != want {
+	if got, want := len(r.rows.Cells()), r.mapping.width; got != want {
 		return fmt.Errorf("has %d cells, the header has %d", got, want)
 	}
 	for _, b := range r.mapping.bound {
-		cell := r.rows.cells[b.column]
+		cell := r.rows.Cells()[b.column]
 		if !utf8.Valid(cell) {
 			return fmt.Errorf("%s is not valid UTF-8", usage.Shorten(b.target.String()))
 		}

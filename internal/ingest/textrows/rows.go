@@ -1,4 +1,6 @@
-package csvevents
+// Package textrows splits a text source into CSV records or lines, in bounded
+// memory, and says on which line each starts. It knows nothing of what they mean.
+package textrows
 
 import (
 	"bytes"
@@ -8,15 +10,23 @@ import (
 	"unicode/utf8"
 )
 
-// maxRow bounds a row, and with it the memory: a stray quote must not swallow
-// the rest of a large file.
-const maxRow = 1 << 20
+// Error is a record or line that is broken. Those behind it still can be read.
+type Error struct {
+	Line    int
+	Problem string
+}
 
-// rows splits a source into CSV records (RFC 4180, and bare quotes inside of
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }
+
+// Reader splits a source into CSV records (RFC 4180, and bare quotes inside of
 // unquoted cells) or lines. After a broken record it goes on with the next line.
-type rows struct {
+type Reader struct {
+	// Comma separates the cells of a CSV.
+	Comma  []byte
 	source io.Reader
-	comma  []byte
+	// most bounds a row, and with it the memory: a stray quote must not swallow
+	// the rest of a large file.
+	most int
 	// window[start:] is read but not consumed; consumed counts what came before.
 	window   []byte
 	start    int
@@ -32,23 +42,36 @@ type rows struct {
 	ends  []int
 }
 
+// New reads source, whose rows may have most bytes.
+func New(source io.Reader, most int) *Reader {
+	return &Reader{Comma: []byte(","), source: source, most: most}
+}
+
+// Cells are those of the last record, or the last line as the only one. They
+// are good until the next is read.
+func (r *Reader) Cells() [][]byte { return r.cells }
+
 var (
-	// errEnd is not io.EOF, which a source may wrap into a failure of its own.
-	errEnd    = errors.New("csvevents: the end")
-	errMore   = errors.New("more input is needed")
-	errQuote  = errors.New("a quoted cell goes on after its closing quote")
-	errOpen   = errors.New("a quoted cell is never closed")
-	errTooBig = fmt.Errorf("is longer than %d bytes", maxRow)
+	// ErrEnd is not io.EOF, which a source may wrap into a failure of its own.
+	ErrEnd   = errors.New("textrows: the end")
+	errMore  = errors.New("more input is needed")
+	errQuote = errors.New("a quoted cell goes on after its closing quote")
+	errOpen  = errors.New("a quoted cell is never closed")
 )
 
-// offset is how many bytes of the source are consumed.
-func (r *rows) offset() int64 { return r.consumed }
+func (r *Reader) tooBig() string { return fmt.Sprintf("is longer than %d bytes", r.most) }
 
-func (r *rows) rest() []byte { return r.window[r.start:] }
+// Held is how many bytes of memory the source takes at the moment.
+func (r *Reader) Held() int { return cap(r.window) }
+
+// Offset is how many bytes of the source are consumed.
+func (r *Reader) Offset() int64 { return r.consumed }
+
+func (r *Reader) rest() []byte { return r.window[r.start:] }
 
 // fill reads at least as much as is there already, so that starting a record
 // over after each read stays linear.
-func (r *rows) fill() error {
+func (r *Reader) fill() error {
 	if r.ended {
 		return nil
 	}
@@ -78,7 +101,9 @@ func (r *rows) fill() error {
 	return r.failure
 }
 
-func (r *rows) peek() ([]byte, error) {
+// Peek gives what is read and not consumed, at least four bytes of it unless the
+// source is shorter.
+func (r *Reader) Peek() ([]byte, error) {
 	for len(r.rest()) < 4 && !r.ended {
 		if err := r.fill(); err != nil {
 			return nil, err
@@ -87,7 +112,8 @@ func (r *rows) peek() ([]byte, error) {
 	return r.rest(), nil
 }
 
-func (r *rows) skipBOM() []byte {
+// SkipBOM steps over a byte order mark and gives what Peek does.
+func (r *Reader) SkipBOM() []byte {
 	if bytes.HasPrefix(r.rest(), []byte("\xef\xbb\xbf")) {
 		r.start += 3
 		r.consumed += 3
@@ -96,14 +122,14 @@ func (r *rows) skipBOM() []byte {
 }
 
 // consume steps over n bytes.
-func (r *rows) consume(n int) {
+func (r *Reader) consume(n int) {
 	r.line += bytes.Count(r.rest()[:n], []byte("\n"))
 	r.start += n
 	r.consumed += int64(n)
 }
 
 // skipLine steps over the next line feed, or to the end.
-func (r *rows) skipLine() error {
+func (r *Reader) skipLine() error {
 	for {
 		if i := bytes.IndexByte(r.rest(), '\n'); i >= 0 {
 			r.consume(i + 1)
@@ -119,30 +145,30 @@ func (r *rows) skipLine() error {
 	}
 }
 
-// next reads a record into cells and says on which line it starts. The error is
-// errEnd at the end and a *RowError for a broken record, which is stepped over.
-func (r *rows) next() (line int, err error) {
+// Next reads a record into cells and says on which line it starts. The error is
+// ErrEnd at the end and a *Error for a broken record, which is stepped over.
+func (r *Reader) Next() (line int, err error) {
 	for {
 		n, err := r.record(r.rest())
 		switch {
-		case errors.Is(err, errMore) && len(r.rest()) < maxRow:
+		case errors.Is(err, errMore) && len(r.rest()) < r.most:
 			if err := r.fill(); err != nil {
 				return 0, err
 			}
 			continue
 		case errors.Is(err, errMore):
-			err = errTooBig
-		case err == nil && n > maxRow:
-			err = errTooBig
+			err = errors.New(r.tooBig())
+		case err == nil && n > r.most:
+			err = errors.New(r.tooBig())
 		case err == nil && n == 0:
-			return 0, errEnd
+			return 0, ErrEnd
 		}
 		line = r.line + 1
 		if err != nil {
 			if skipped := r.skipLine(); skipped != nil {
 				return 0, skipped
 			}
-			return line, &RowError{Line: line, Problem: err.Error()}
+			return line, &Error{Line: line, Problem: err.Error()}
 		}
 		blank := len(bytes.TrimRight(r.rest()[:n], "\r\n")) == 0
 		r.consume(n)
@@ -154,7 +180,7 @@ func (r *rows) next() (line int, err error) {
 
 // record parses one record at the start of b and returns its length. It returns
 // errMore while the source may hold more of it.
-func (r *rows) record(b []byte) (n int, err error) {
+func (r *Reader) record(b []byte) (n int, err error) {
 	r.text, r.ends = r.text[:0], r.ends[:0]
 	if len(b) == 0 {
 		if r.ended {
@@ -186,7 +212,7 @@ func (r *rows) record(b []byte) (n int, err error) {
 		r.ends = append(r.ends, len(r.text))
 		switch stop {
 		case atComma:
-			i = j + len(r.comma)
+			i = j + len(r.Comma)
 		case atLine:
 			i, last = j+1, true
 		default:
@@ -204,7 +230,7 @@ func (r *rows) record(b []byte) (n int, err error) {
 
 // quoted appends the cell whose opening quote is before i and returns where its
 // closing quote ends.
-func (r *rows) quoted(b []byte, i int) (int, error) {
+func (r *Reader) quoted(b []byte, i int) (int, error) {
 	for {
 		j := bytes.IndexByte(b[i:], '"')
 		if j < 0 {
@@ -235,17 +261,17 @@ const (
 	atMore
 )
 
-func (r *rows) stop(b []byte, i int) (int, stop) {
-	first := r.comma[0]
+func (r *Reader) stop(b []byte, i int) (int, stop) {
+	first := r.Comma[0]
 	for ; i < len(b); i++ {
 		switch b[i] {
 		case '\n':
 			return i, atLine
 		case first:
-			if len(b)-i < len(r.comma) && !r.ended {
+			if len(b)-i < len(r.Comma) && !r.ended {
 				return i, atMore
 			}
-			if bytes.HasPrefix(b[i:], r.comma) {
+			if bytes.HasPrefix(b[i:], r.Comma) {
 				return i, atComma
 			}
 		}
@@ -256,12 +282,12 @@ func (r *rows) stop(b []byte, i int) (int, stop) {
 	return i, atMore
 }
 
-// nextLine reads a line that is not blank into cells[0].
-func (r *rows) nextLine() (line int, err error) {
+// NextLine reads a line that is not blank into cells[0].
+func (r *Reader) NextLine() (line int, err error) {
 	for {
 		n := bytes.IndexByte(r.rest(), '\n') + 1
 		switch {
-		case n == 0 && !r.ended && len(r.rest()) < maxRow:
+		case n == 0 && !r.ended && len(r.rest()) < r.most:
 			if err := r.fill(); err != nil {
 				return 0, err
 			}
@@ -270,14 +296,14 @@ func (r *rows) nextLine() (line int, err error) {
 			n = len(r.rest())
 		}
 		if n == 0 && len(r.rest()) == 0 {
-			return 0, errEnd
+			return 0, ErrEnd
 		}
 		line = r.line + 1
-		if n == 0 || n > maxRow {
+		if n == 0 || n > r.most {
 			if err := r.skipLine(); err != nil {
 				return 0, err
 			}
-			return line, &RowError{Line: line, Problem: errTooBig.Error()}
+			return line, &Error{Line: line, Problem: r.tooBig()}
 		}
 		r.text = append(r.text[:0], bytes.TrimSpace(r.rest()[:n])...)
 		r.consume(n)
@@ -285,7 +311,7 @@ func (r *rows) nextLine() (line int, err error) {
 			continue
 		}
 		if !utf8.Valid(r.text) {
-			return line, &RowError{Line: line, Problem: "is not valid UTF-8"}
+			return line, &Error{Line: line, Problem: "is not valid UTF-8"}
 		}
 		r.cells = append(r.cells[:0], r.text)
 		return line, nil
