@@ -167,6 +167,8 @@ type Table struct {
 	Cost               money.Total
 	Calls              int64
 	Unpriced, Fallback int64
+	// Groups is how many rows the whole answer has, also beyond Limit.
+	Groups int64
 	// AsOf is the number of the last commit this answer saw.
 	AsOf int64
 	// Revision changes when stored events are corrected or removed, and only

@@ -47,6 +47,7 @@ type root struct {
 	Import importCmd `cmd:"" help:"Load usage from files."`
 
 	Top       topCmd       `cmd:"" help:"Show the dearest features, models and users."`
+	Watch     watchCmd     `cmd:"" help:"Follow what is being spent, live."`
 	Breakdown breakdownCmd `cmd:"" help:"Show cost by one dimension, or two."`
 	Diff      diffCmd      `cmd:"" help:"Show what changed between two periods, and why."`
 	Flame     flameCmd     `cmd:"" help:"Show cost as a tree."`

@@ -17,6 +17,11 @@ type filterFlags struct {
 	Last string `group:"Which calls" placeholder:"SPAN" help:"Instead of --from and --to: the last 90m, 24h, 7d or 4w."`
 	TZ   string `group:"Which calls" name:"tz" placeholder:"ZONE" help:"Time zone of dates, times and buckets, for example Europe/Berlin (default UTC)."`
 
+	MatchFlags
+}
+
+// MatchFlags choose calls by anything but their time.
+type MatchFlags struct {
 	Feature     []string `group:"Which calls" sep:"none" placeholder:"NAME" help:"Only this feature. Repeat it, and the next ones, for any of several; an empty value is for calls without one."`
 	Model       []string `group:"Which calls" sep:"none" placeholder:"NAME" help:"Only this model."`
 	Provider    []string `group:"Which calls" sep:"none" placeholder:"NAME" help:"Only this provider."`
@@ -31,11 +36,11 @@ type filterFlags struct {
 
 // filter gives the client's filter; now is for --last.
 func (f *filterFlags) filter(now time.Time) (client.Filter, error) {
-	out := client.Filter{
-		From: f.From, To: f.To, TZ: f.TZ, Status: f.Status,
-		Feature: f.Feature, Model: f.Model, Provider: f.Provider, User: f.User, Department: f.Department,
-		Project: f.Project, Environment: f.Environment, Session: f.Session,
+	out, err := f.match()
+	if err != nil {
+		return out, err
 	}
+	out.From, out.To, out.TZ = f.From, f.To, f.TZ
 	for _, bound := range [][2]string{{"--from", f.From}, {"--to", f.To}} {
 		if _, err := parseInstant(bound[0], bound[1]); err != nil {
 			return out, err
@@ -52,6 +57,15 @@ func (f *filterFlags) filter(now time.Time) (client.Filter, error) {
 		out.From = now.Add(-span).UTC().Format(time.RFC3339Nano)
 		out.To = now.UTC().Format(time.RFC3339Nano)
 	}
+	return out, nil
+}
+
+// match gives the filter without its time.
+func (f *MatchFlags) match() (client.Filter, error) {
+	out := client.Filter{
+		Status: f.Status, Feature: f.Feature, Model: f.Model, Provider: f.Provider, User: f.User, Department: f.Department,
+		Project: f.Project, Environment: f.Environment, Session: f.Session,
+	}
 	for _, tag := range f.Tag {
 		name, value, ok := strings.Cut(tag, "=")
 		if !ok || name == "" {
@@ -66,7 +80,7 @@ func (f *filterFlags) filter(now time.Time) (client.Filter, error) {
 }
 
 // narrow says that more than time chooses the calls.
-func (f *filterFlags) narrow() bool {
+func (f *MatchFlags) narrow() bool {
 	return f.Status != "" || len(f.Tag) > 0 || slices.ContainsFunc(
 		[][]string{f.Feature, f.Model, f.Provider, f.User, f.Department, f.Project, f.Environment, f.Session},
 		func(names []string) bool { return len(names) > 0 })

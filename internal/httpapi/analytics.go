@@ -22,6 +22,7 @@ type Reports interface {
 	Compare(ctx context.Context, r report.CompareRequest) (report.Comparison, error)
 	Flamegraph(ctx context.Context, r report.FlamegraphRequest) (*analytics.Node, error)
 	Prompts(ctx context.Context, r report.PromptsRequest) (report.Prompts, error)
+	Totals(ctx context.Context, r report.TotalsRequest) ([]report.Total, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
 	Event(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
 }
@@ -80,6 +81,7 @@ func (s *server) analyticsRoutes() []*route {
 			params:  concat(common, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
 			errors: []int{http.StatusGone}, serve: s.prompts,
 		}),
+		s.totalsRoute(),
 		ask("events", route{
 			summary: "Events, newest first", doc: eventsDoc,
 			params: concat(common, pageParams), answer: s.eventsSchema(), weigh: weighList, serve: s.events,

@@ -167,6 +167,10 @@ func (r failing) Prompts(context.Context, report.PromptsRequest) (report.Prompts
 	return report.Prompts{}, r.err
 }
 
+func (r failing) Totals(context.Context, report.TotalsRequest) ([]report.Total, error) {
+	return nil, r.err
+}
+
 func TestGone(t *testing.T) {
 	f := setup(t, func(p *Params) { p.Reports = failing{fault.New(fault.Gone, "start again")} })
 	f.get("/api/v1/analytics/features").want(410).says("start again")

@@ -139,6 +139,7 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 		}
 		return cmp.Or(b.Cost.Cmp(a.Cost), slices.Compare(a.Names, b.Names))
 	})
+	t.Groups = int64(len(t.Rows))
 	if q.Grain == 0 {
 		t.Rows, t.More = page(t.Rows, q.Offset, q.Limit)
 	}

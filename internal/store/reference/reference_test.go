@@ -55,7 +55,7 @@ func TestQueryRanksByCostThenName(t *testing.T) {
 		Measures: analytics.MeasureTokens | analytics.MeasureErrors | analytics.MeasureP95 | analytics.MeasureSource | analytics.MeasureSeen,
 	})
 	want := analytics.Table{
-		Cost: usd(71), Calls: 5, Unpriced: 2,
+		Cost: usd(71), Calls: 5, Unpriced: 2, Groups: 3,
 		Rows: []analytics.Row{
 			{Names: []string{"chat"}, Cost: usd(61), Input: 600, Calls: 3, Errors: 1, P95Micros: 400, First: noon, Last: noon.Add(40 * time.Minute)},
 			{Names: []string{""}, Cost: usd(5), Input: 60, Calls: 1, Unpriced: 1, P95Micros: 60, First: noon.Add(75 * time.Minute), Last: noon.Add(75 * time.Minute)},

@@ -127,7 +127,7 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 				whole += ", " + fmt.Sprintf(strings.Replace(m.fold, ")", ") OVER ()", 1), "m"+strconv.Itoa(i))
 			}
 		}
-		text = "SELECT *" + whole + " FROM (" + text + ") ranked ORDER BY m0 DESC" + orderNames(a.groups)
+		text = "SELECT *" + whole + ", count(*) OVER () FROM (" + text + ") ranked ORDER BY m0 DESC" + orderNames(a.groups)
 		if q.Limit > 0 {
 			text += fmt.Sprintf(" LIMIT %d", q.Limit+1)
 		}

@@ -34,7 +34,7 @@ func (a Asker) Answer(ctx context.Context, q analytics.Query) (t analytics.Table
 		first.Measures &= analytics.MeasureSource
 		var whole analytics.Table
 		whole, err = a.run(ctx, first)
-		t.Cost, t.Calls, t.Unpriced, t.Fallback = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback
+		t.Cost, t.Calls, t.Unpriced, t.Fallback, t.Groups = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback, whole.Groups
 	}
 	return t, err
 }
@@ -137,6 +137,7 @@ func (a Asker) run(ctx context.Context, q analytics.Query) (analytics.Table, err
 		t.Rows, t.More = t.Rows[:q.Limit], true
 	}
 	if !c.ranked {
+		t.Groups = int64(len(t.Rows))
 		for _, r := range t.Rows {
 			t.Cost, t.Calls = t.Cost.Plus(r.Cost), t.Calls+r.Calls
 			t.Unpriced, t.Fallback = t.Unpriced+r.Unpriced, t.Fallback+r.Fallback
@@ -149,7 +150,7 @@ func (a *aggregate) scan(rows Rows, t *analytics.Table, grain time.Duration) (an
 	var r analytics.Row
 	names := make([]sql.NullString, a.groups)
 	var bucket int64
-	targets := make([]any, 0, a.groups+len(a.measures)+3)
+	targets := make([]any, 0, a.groups+len(a.measures)+4)
 	for i := range names {
 		targets = append(targets, &names[i])
 	}
@@ -166,6 +167,7 @@ func (a *aggregate) scan(rows Rows, t *analytics.Table, grain time.Duration) (an
 				targets = append(targets, m.target(&whole))
 			}
 		}
+		targets = append(targets, &t.Groups)
 	}
 	if err := rows.Scan(targets...); err != nil {
 		return r, err
