@@ -50,6 +50,11 @@ func questions(from, to time.Time) []question {
 		question{"breakdown by tag", "/api/v1/analytics/cost-breakdown?groupBy=tag:team&" + window, "SELECT value, " + sums + ", quantile_disc(latency, 0.95) FROM events LEFT JOIN tags ON tags.tagset = events.tagset AND tags.name = 'team'" + window30 + "GROUP BY ALL", 250 * time.Millisecond},
 		question{"breakdown by model of one tag", "/api/v1/analytics/models?tag:team=growth&" + window, "SELECT model, " + sums + ", quantile_disc(latency, 0.95)" + where + "AND tagset IN (SELECT tagset FROM tags WHERE name = 'team' AND value = 'growth') GROUP BY ALL", 250 * time.Millisecond},
 		question{"prompts", "/api/v1/analytics/prompts?" + window, "", 250 * time.Millisecond},
+		question{"compare by feature", "/api/v1/analytics/compare?groupBy=feature&" + window, "", 250 * time.Millisecond},
+		question{"compare by feature and model of one environment", "/api/v1/analytics/compare?groupBy=feature,model&environment=production&" + window, "", 250 * time.Millisecond},
+		question{"compare by user", "/api/v1/analytics/compare?groupBy=user&" + window, "", 0},
+		question{"compare by session", "/api/v1/analytics/compare?groupBy=session&" + window, "", 0},
+		question{"compare by tag", "/api/v1/analytics/compare?groupBy=tag:team&" + window, "", 250 * time.Millisecond},
 		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 0},
 	)
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (s *Service) Compare(ctx context.Context, r CompareRequest) (Comparison, er
 		return Comparison{}, err
 	}
 	r.From, r.To = at.from, at.to
-	c := comparer{CompareRequest: r, offset: int(at.offset), limit: limit}
+	c := comparer{CompareRequest: r, offset: int(at.offset), limit: limit, candidates: cmp.Or(s.candidates, candidates)}
 	if c.Baseline, err = r.baseline(); err != nil {
 		return Comparison{}, err
 	}

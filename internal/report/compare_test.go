@@ -130,6 +130,52 @@ func TestCompareIsWhatEveryRecordSays(t *testing.T) {
 	}
 }
 
+// Looking at the dearest rows first gives the pages that looking at all of them
+// gives.
+func TestCompareLooksAtFew(t *testing.T) {
+	records := tiered(250, 16)
+	for i := range records { // steady users, some dear, some new, many alike
+		records[i].UserID = fmt.Sprint("u", i%(7+i/3))
+		records[i].ID = records[i].Identity()
+	}
+	l := ledgerOf(t, records)
+	for _, by := range [][]analytics.Dimension{{analytics.User}, {analytics.Feature}, {analytics.User, analytics.Model}} {
+		all, _ := service(l)
+		want, err := all.Compare(t.Context(), CompareRequest{Filter: lastWeek, GroupBy: by, Limit: MaxLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fewer := 0
+		for _, few := range []int{1, 4, 30} {
+			m := &meddler{Ledger: l}
+			s, _ := service(m)
+			s.candidates = few
+			r := CompareRequest{Filter: lastWeek, GroupBy: by, Limit: 4}
+			var got []Change
+			for {
+				m.asked, m.queries = 0, nil
+				c, err := s.Compare(t.Context(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.ContainsFunc(m.queries, func(q analytics.Query) bool { return q.Limit == MaxCompared && len(q.Any) == 0 }) {
+					fewer++
+				}
+				got = append(got, c.Rows...)
+				if r.Cursor = c.NextCursor; r.Cursor == "" {
+					break
+				}
+			}
+			if d := cmpdiff.Diff(want.Rows, got, totals); d != "" {
+				t.Fatalf("by %v from %d, want -, got +:\n%s", by, few, d)
+			}
+		}
+		if fewer < 2 {
+			t.Errorf("by %v all rows were looked at but %d times", by, fewer)
+		}
+	}
+}
+
 // Pages together are the whole, as of the first one's moment.
 func TestComparePages(t *testing.T) {
 	records, late := tiered(600, 12), sample(600, 13)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,8 +17,8 @@ import (
 // comparer is a request with what follows from it.
 type comparer struct {
 	CompareRequest
-	offset, limit int
-	more          bool
+	offset, limit, candidates int
+	more                      bool
 }
 
 // compareMeasures are what a row of a comparison shows beside cost and calls.
@@ -58,8 +59,33 @@ func (c *comparer) inBoth(ctx context.Context, m *moment, q analytics.Query) (wa
 	return was, is, err
 }
 
+// moved is how far the cost of a row went.
+type moved struct {
+	names []string
+	delta money.Total
+}
+
 // rank gives the names on the page.
 func (c *comparer) rank(ctx context.Context, m *moment) ([][]string, error) {
+	end := c.offset + c.limit
+	rows, all, err := c.dearest(ctx, m)
+	if err == nil && !all && len(rows) <= end {
+		rows, err = c.everything(ctx, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.more = len(rows) > end
+	rows = rows[min(c.offset, len(rows)):min(end, len(rows))]
+	names := make([][]string, len(rows))
+	for i := range rows {
+		names[i] = rows[i].names
+	}
+	return names, nil
+}
+
+// everything ranks all rows.
+func (c *comparer) everything(ctx context.Context, m *moment) ([]moved, error) {
 	was, is, err := c.inBoth(ctx, m, analytics.Query{Filter: c.Filter, GroupBy: c.GroupBy, Limit: MaxCompared})
 	switch {
 	case err != nil:
@@ -67,37 +93,75 @@ func (c *comparer) rank(ctx context.Context, m *moment) ([][]string, error) {
 	case was.More || is.More:
 		return nil, fault.Field("groupBy", fmt.Sprintf("has more than %d values in one of the periods; narrow them with a filter", MaxCompared))
 	}
-	type moved struct {
-		names []string
-		delta money.Total
+	return differences(was.Rows, is.Rows), nil
+}
+
+// candidates is how many of the dearest rows of each period are looked at first.
+const candidates = 2_000
+
+// dearest ranks the rows that are among the dearest of a period, as far as they
+// are also the first ones of all: a row that is dear in neither period cannot
+// have moved further than the last that is. Of hundreds of thousands of sessions
+// none else is looked at. all says that there are no others.
+func (c *comparer) dearest(ctx context.Context, m *moment) (rows []moved, all bool, err error) {
+	was, is, err := c.inBoth(ctx, m, analytics.Query{Filter: c.Filter, GroupBy: c.GroupBy, Limit: c.candidates})
+	if err != nil {
+		return nil, false, err
 	}
-	rows := make([]moved, 0, max(len(was.Rows), len(is.Rows)))
+	if !was.More && !is.More {
+		return differences(was.Rows, is.Rows), true, nil
+	}
+	// What one period's ranking was cut before is asked for by name.
+	names := make([][]string, 0, len(was.Rows)+len(is.Rows))
+	for _, t := range [...]*analytics.Table{&was, &is} {
+		for i := range t.Rows {
+			names = append(names, t.Rows[i].Names)
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range names {
+		seen[nameKey(n)] = true
+	}
+	before, now, err := c.inBoth(ctx, m, analytics.Query{Filter: c.only(names), GroupBy: c.GroupBy, Limit: MaxCompared})
+	if err != nil || before.More || now.More {
+		return nil, false, err
+	}
+	known := func(rows []analytics.Row) []analytics.Row {
+		return slices.DeleteFunc(rows, func(r analytics.Row) bool { return !seen[nameKey(r.Names)] })
+	}
+	rows = differences(known(before.Rows), known(now.Rows))
+	var bound money.Total
+	for _, t := range [...]*analytics.Table{&was, &is} {
+		if last := len(t.Rows) - 1; t.More && t.Rows[last].Cost.Cmp(bound) > 0 {
+			bound = t.Rows[last].Cost
+		}
+	}
+	sure := slices.IndexFunc(rows, func(r moved) bool { return magnitude(r.delta).Cmp(bound) <= 0 })
+	if sure < 0 {
+		sure = len(rows)
+	}
+	return rows[:sure], false, nil
+}
+
+// differences ranks rows by how far their cost moved.
+func differences(was, is []analytics.Row) []moved {
+	rows := make([]moved, 0, max(len(was), len(is)))
 	place := make(map[string]int, cap(rows))
-	for i := range was.Rows {
-		r := &was.Rows[i]
-		place[nameKey(r.Names)] = len(rows)
-		rows = append(rows, moved{r.Names, r.Cost.Neg()})
+	for i := range was {
+		place[nameKey(was[i].Names)] = len(rows)
+		rows = append(rows, moved{was[i].Names, was[i].Cost.Neg()})
 	}
-	for i := range is.Rows {
-		r := &is.Rows[i]
-		if at, known := place[nameKey(r.Names)]; known {
-			rows[at].delta = rows[at].delta.Plus(r.Cost)
+	for i := range is {
+		if at, known := place[nameKey(is[i].Names)]; known {
+			rows[at].delta = rows[at].delta.Plus(is[i].Cost)
 		} else {
-			rows = append(rows, moved{r.Names, r.Cost})
+			rows = append(rows, moved{is[i].Names, is[i].Cost})
 		}
 	}
 	slices.SortFunc(rows, func(a, b moved) int {
 		return cmp.Or(magnitude(b.delta).Cmp(magnitude(a.delta)), slices.Compare(a.names, b.names))
 	})
-	rows = rows[min(c.offset, len(rows)):]
-	if c.more = len(rows) > c.limit; c.more {
-		rows = rows[:c.limit]
-	}
-	names := make([][]string, len(rows))
-	for i := range rows {
-		names[i] = rows[i].names
-	}
-	return names, nil
+	return rows
 }
 
 func magnitude(t money.Total) money.Total {
@@ -112,20 +176,7 @@ func nameKey(names []string) string { return strings.Join(names, "\x00") }
 
 // explain makes the rows of the names, which keep their order.
 func (c *comparer) explain(ctx context.Context, m *moment, names [][]string) ([]Change, error) {
-	f := c.Filter
-	f.Any = make(map[analytics.Dimension][]string, len(c.Any)+len(c.GroupBy))
-	for d, values := range c.Any {
-		f.Any[d] = values
-	}
-	for g, d := range c.GroupBy {
-		values := make([]string, len(names))
-		for i := range names {
-			values[i] = names[i][g]
-		}
-		slices.Sort(values)
-		f.Any[d] = slices.Compact(values) // all accepted by the filter they were ranked under
-	}
-	cells, err := c.cells(ctx, m, f, c.GroupBy)
+	cells, err := c.cells(ctx, m, c.only(names), c.GroupBy)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +187,23 @@ func (c *comparer) explain(ctx context.Context, m *moment, names [][]string) ([]
 		}
 	}
 	return rows, nil
+}
+
+// only selects the rows of the names, and of two dimensions also others that have
+// a name of each.
+func (c *comparer) only(names [][]string) analytics.Filter {
+	f := c.Filter
+	f.Any = make(map[analytics.Dimension][]string, len(c.Any)+len(c.GroupBy))
+	maps.Copy(f.Any, c.Any)
+	for g, d := range c.GroupBy {
+		values := make([]string, len(names))
+		for i := range names {
+			values[i] = names[i][g]
+		}
+		slices.Sort(values)
+		f.Any[d] = slices.Compact(values) // all accepted by the filter they were ranked under
+	}
+	return f
 }
 
 // cells gives the cells of each row by the key of its names.

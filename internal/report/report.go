@@ -20,6 +20,8 @@ import (
 type Service struct {
 	Ledger store.Ledger
 	Now    func() time.Time
+	// candidates is for tests; 0 is the constant.
+	candidates int
 }
 
 // The sizes of a page.
