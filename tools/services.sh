@@ -3,12 +3,14 @@
 #
 #   tools/services.sh start        start what is not running; prints "export NAME=value" lines
 #   tools/services.sh stop         stop what start started
+#   tools/services.sh halt         stop PostgreSQL at once, as a crash would; start goes on with its data and port
 #   tools/services.sh run CMD...   start, run CMD with the variables set, stop what was started
 #
 # The variables are TEST_DATABASE_URL (PostgreSQL 17 with pgvector where that can
 # be had), TEST_DATABASE_URL_15 (PostgreSQL 15, where it is installed) and
 # TEST_REDIS_URL. One that is set already is left alone. Servers listen on free
-# ports of 127.0.0.1, one set for each checkout. What cannot be started is said in
+# ports of 127.0.0.1, one set for each checkout, and another for each SERVICES_NAME; SERVICES_ONLY
+# (postgres, redis) starts one of them alone. What cannot be started is said in
 # a sentence and is an error only when COSTPROF_REQUIRE names it (postgres, redis).
 #
 # It takes containers where Docker runs; as root on Debian else PostgreSQL 17 from
@@ -21,7 +23,7 @@ cache=${COSTPROF_SERVICES:-}
 if [ -z "$cache" ]; then
 	if [ "$(id -u)" = 0 ]; then cache=/var/cache/costprof-test; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/costprof-test; fi
 fi
-name=$(pwd -P | cksum | cut -d' ' -f1) # of this checkout
+name=$(pwd -P | cksum | cut -d' ' -f1)${SERVICES_NAME:+-$SERVICES_NAME} # of this checkout
 state=$cache/$name
 root=$cache/trixie
 compose="docker compose -p costprof-test-$name -f -"
@@ -50,6 +52,14 @@ free_port() {
 	done
 }
 
+# port_of VARIABLE: the port that a server had before, or a free one.
+port_of() {
+	[ -e "$state/$1.port" ] || free_port >"$state/$1.port"
+	cat "$state/$1.port"
+}
+
+wanted() { case "${SERVICES_ONLY:-$1}" in "$1") ;; *) return 1 ;; esac; }
+
 # install COMMAND PACKAGE: says whether the command is there, installing it as root on Debian.
 install() {
 	if command -v "$1" >/dev/null 2>&1; then return 0; fi
@@ -68,12 +78,12 @@ containers() {
 		    environment: {POSTGRES_PASSWORD: costprof, POSTGRES_DB: costprof}
 		    command: postgres -c max_connections=300 -c shared_buffers=512MB
 		    shm_size: 1gb
-		    ports: ["127.0.0.1::5432"]
+		    ports: ["127.0.0.1:$(port_of TEST_DATABASE_URL):5432"]
 		    healthcheck: {test: ["CMD", "pg_isready", "-U", "postgres", "-d", "costprof"], interval: 1s, retries: 60}
 		  redis:
 		    image: redis:7
 		    command: redis-server --save '' --appendonly no
-		    ports: ["127.0.0.1::6379"]
+		    ports: ["127.0.0.1:$(port_of TEST_REDIS_URL):6379"]
 		    healthcheck: {test: ["CMD", "redis-cli", "ping"], interval: 1s, retries: 60}
 	YAML
 }
@@ -110,13 +120,14 @@ start_postgres() {
 		}
 		mv "$prefix$data.new" "$prefix$data"
 	fi
-	port=$(free_port)
+	port=$(port_of "$variable")
 	# Shared memory in files of the data directory: a bare root has no /dev/shm.
 	as_server "$prefix" "$bin/pg_ctl" -D "$data" -w -t 60 -l "$data/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
 		-c max_connections=300 -c shared_buffers=512MB -c max_wal_size=4GB -c dynamic_shared_memory_type=sysv ${POSTGRES_OPTIONS:-}" start >/dev/null || {
 		tail -5 "$prefix$data/log" >&2
 		return 1
 	}
+	echo "as_server '$prefix' '$bin/pg_ctl' -D '$data' -m immediate -w stop >/dev/null" >"$state/$variable.halt"
 	cat >"$state/$variable.stop" <<-STOP
 		as_server '$prefix' '$bin/pg_ctl' -D '$data' -m fast -w stop >/dev/null
 	STOP
@@ -159,7 +170,7 @@ start_redis() {
 		cannot redis "redis-server is not here and can only be installed by root on Debian"
 		return 0
 	}
-	port=$(free_port)
+	port=$(port_of TEST_REDIS_URL)
 	mkdir -p "$state/redis"
 	redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --daemonize yes \
 		--dir "$state/redis" --pidfile "$state/redis/pid" --logfile "$state/redis/log" >/dev/null
@@ -181,24 +192,25 @@ start() {
 	exec 9>"$cache/lock"
 	if command -v flock >/dev/null 2>&1; then flock 9; fi
 	if [ -z "${TEST_DATABASE_URL:-}${TEST_REDIS_URL:-}" ] && with_docker; then
-		containers | $compose up -d --wait >&2
+		containers | $compose up -d --wait ${SERVICES_ONLY:-} >&2
 		echo "containers | \$compose down -v >&2" >"$state/docker.stop"
-		echo "postgres://postgres:costprof@$(containers | $compose port postgres 5432)/costprof" >"$state/TEST_DATABASE_URL"
-		echo "redis://$(containers | $compose port redis 6379)" >"$state/TEST_REDIS_URL"
+		echo "containers | \$compose kill postgres >&2" >"$state/docker.halt"
+		if wanted postgres; then echo "postgres://postgres:costprof@127.0.0.1:$(port_of TEST_DATABASE_URL)/costprof" >"$state/TEST_DATABASE_URL"; fi
+		if wanted redis; then echo "redis://127.0.0.1:$(port_of TEST_REDIS_URL)" >"$state/TEST_REDIS_URL"; fi
 	else
 		local bin
 		bin=$(installed || true)
-		if [ -z "${TEST_DATABASE_URL:-}" ] && ! start_root 9>&-; then
+		if wanted postgres && [ -z "${TEST_DATABASE_URL:-}" ] && ! start_root 9>&-; then
 			if [ -z "$bin" ]; then
 				cannot postgres "no Docker and no PostgreSQL is here, and to install it takes root on Debian"
 			elif ! start_postgres TEST_DATABASE_URL "" "$bin" "$state/postgres" 9>&-; then
 				cannot postgres "PostgreSQL from $bin did not start"
 			fi
 		fi
-		if [ -z "${TEST_DATABASE_URL_15:-}" ] && [ -n "$(installed 15)" ]; then
+		if [ -z "${SERVICES_ONLY:-}${TEST_DATABASE_URL_15:-}" ] && [ -n "$(installed 15)" ]; then
 			start_postgres TEST_DATABASE_URL_15 "" "$(installed 15)" "$state/postgres-15" 9>&- || say "PostgreSQL 15 did not start"
 		fi
-		start_redis 9>&-
+		if wanted redis; then start_redis 9>&-; fi
 	fi
 	local variable
 	for variable in TEST_DATABASE_URL TEST_DATABASE_URL_15 TEST_REDIS_URL; do
@@ -214,12 +226,22 @@ stop() {
 		. "$how" || true
 		rm -f "$how" "${how%.stop}"
 	done
-	rm -f "$state/TEST_DATABASE_URL" "$state/TEST_REDIS_URL"
+	rm -f "$state"/TEST_* "$state"/*.halt
+	# What a named set stored was for one test.
+	if [ -n "${SERVICES_NAME:-}" ]; then rm -rf "$state" "$root/srv/$name"; fi
+}
+
+halt() {
+	local how
+	for how in "$state"/*.halt; do
+		[ ! -e "$how" ] || . "$how"
+	done
 }
 
 case ${1:-} in
 start) start ;;
 stop) stop ;;
+halt) halt ;;
 run)
 	shift
 	mine=true # whoever started them stops them
@@ -230,7 +252,7 @@ run)
 	"$@"
 	;;
 *)
-	sed -n '3,6s/^# *//p' "$0" >&2
+	sed -n '3,7s/^# *//p' "$0" >&2
 	exit 2
 	;;
 esac
