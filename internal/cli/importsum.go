@@ -52,8 +52,12 @@ func (l *load) summarise(done *tally) {
 		t.Records, t.Calls, t.Parts, t.NoUsage, t.Malformed, t.Unknown, t.Unfinished)
 	tab := table{columns: []column{
 		{title: "file", shrink: true, least: 12},
-		{title: "calls", right: true}, {title: "copies", right: true, idle: "0", drop: 2}, {title: "input", right: true, drop: 1}, {title: "output", right: true, drop: 1},
-		{title: "cost", right: true}, {title: "unpriced", right: true, idle: "0"},
+		{title: "calls", right: true},
+		{title: "copies", right: true, idle: "0", drop: 2},
+		{title: "input", right: true, drop: 1},
+		{title: "output", right: true, drop: 1},
+		{title: "cost", right: true},
+		{title: "unpriced", right: true, idle: "0"},
 	}}
 	line := func(f *fileSum) {
 		tab.add(printable(f.path), count(int64(f.calls)), count(int64(f.copies)), count(f.input), count(f.output), money(client.USD(f.cost.String())), count(int64(f.unpriced+f.estimated)))

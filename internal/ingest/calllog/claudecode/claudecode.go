@@ -17,7 +17,7 @@ import (
 
 // Kind is the format.
 func Kind() calllog.Kind {
-	return calllog.Kind{Name: "claude-code", Feature: "claude-code", Recognise: recognise, New: func() calllog.Format { return format{} }}
+	return calllog.Kind{Name: "claude-code", Feature: "claude-code", Recognise: recognise, New: func() calllog.Format { return &format{} }}
 }
 
 // others are the types of records that hold no usage.
@@ -38,10 +38,15 @@ func recognise(o calllog.Object) bool {
 	return false
 }
 
-type format struct{}
+// format reads one transcript.
+type format struct {
+	// short and first are the last message with a short id and its first record:
+	// what follows before anybody else speaks is more of the same message.
+	short, first string
+}
 
 // Read looks at a record.
-func (format) Read(o calllog.Object, to *calllog.Sink) {
+func (f *format) Read(o calllog.Object, to *calllog.Sink) {
 	kind := o.Text("type")
 	message := o.Object("message")
 	if kind == "progress" {
@@ -52,13 +57,16 @@ func (format) Read(o calllog.Object, to *calllog.Sink) {
 	}
 	switch {
 	case kind == "assistant" && message.Has("usage"):
-		read(o, message, to)
+		f.read(o, message, to)
+	case kind == "user":
+		f.short = ""
+		to.NoUsage()
 	case kind == "assistant", others[kind], kind != "" && o.Has("sessionId"):
 		to.NoUsage()
 	}
 }
 
-func read(o, message calllog.Object, to *calllog.Sink) {
+func (f *format) read(o, message calllog.Object, to *calllog.Sink) {
 	model := message.Text("model")
 	if model == "<synthetic>" || o.Bool("isApiErrorMessage") {
 		to.NoUsage() // a note of the program's own, no call
@@ -93,7 +101,10 @@ func read(o, message calllog.Object, to *calllog.Sink) {
 	case id != "" && request != "":
 		c.ID = id + ":" + request
 	case id != "":
-		c.ID = calllog.Hash(id, o.Text("sessionId"), o.Text("parentUuid"))
+		if id != f.short {
+			f.short, f.first = id, o.Text("uuid")
+		}
+		c.ID = calllog.Hash(id, o.Text("sessionId"), f.first)
 	case o.Has("uuid"):
 		c.ID = o.Text("uuid")
 	}

@@ -85,7 +85,7 @@ func (f *format) Read(o calllog.Object, to *calllog.Sink) {
 			return
 		}
 	default:
-		if !types[o.Text("type")] && !(o.Has("timestamp", "type", "payload")) {
+		if !types[o.Text("type")] && !o.Has("timestamp", "type", "payload") {
 			return
 		}
 	}
