@@ -85,6 +85,22 @@ type StoredEvent struct {
 	ReceivedAt time.Time `json:"receivedAt,omitzero"`
 	// Lines are the event's price lines, only on a single event.
 	Lines []Line `json:"lines,omitempty"`
+	// History are the costs it had before, newest first, only on a single event.
+	History []PastCost `json:"history,omitempty"`
+}
+
+// PastCost is a cost that an event had before.
+type PastCost struct {
+	// At is when it was replaced, Reason by what.
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+	// Cost, CostSource and PriceID are what it was; NewCost is what it became.
+	Cost        USD            `json:"cost"`
+	CostSource  string         `json:"costSource"`
+	PriceID     string         `json:"priceId,omitzero"`
+	CostByClass map[string]USD `json:"costByClass"`
+	CacheSaving USD            `json:"cacheSavings"`
+	NewCost     USD            `json:"newCost"`
 }
 
 // Duration travels as a number of milliseconds with at most three decimals.

@@ -29,7 +29,8 @@ var relatives = map[string][]string{
 	"store/storetest":   {"store/reference"},
 	"ingest/csvevents":  {"ingest/textrows"},
 	"ingest/calllog":    {"ingest/textrows"},
-	"pricing/bookbuild": {"pricing/genaiprices"}, // a command that builds the book
+	"pricing/bookbuild": {"pricing/genaiprices"},                    // a command that builds the book
+	"pricing/pricelist": {"pricing/genaiprices", "pricing/litellm"}, // the only list of formats
 }
 
 // outside says what packages beside internal may import of it: nothing, the

@@ -1,7 +1,8 @@
 // Package cli is the command line: one file a command. It speaks to a running
 // server through the public client and draws tables for people or passes the
 // server's JSON on for programs. Only serve runs anything itself. It refuses to
-// know prices, stores and wire formats.
+// know stores and wire formats, and of prices no more than that pricelist reads
+// lists of them.
 package cli
 
 import (

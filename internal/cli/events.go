@@ -207,6 +207,9 @@ func (s *session) showEvent(e *client.StoredEvent) {
 	}
 	fmt.Fprintln(s.out)
 	s.priceLines(e.Lines, e.Cost)
+	for _, h := range e.History {
+		fmt.Fprintf(s.out, "Until %s UTC it cost %s (%s), then %s (%s)\n", clock(h.At.UTC()), exactly(h.Cost), printable(h.CostSource), exactly(h.NewCost), printable(h.Reason))
+	}
 }
 
 // priceLines draws quantity × price ÷ per = amount, and their sum.

@@ -18,6 +18,8 @@ type pricesCmd struct {
 	Unpriced pricesUnpricedCmd `cmd:"" help:"List models that were called and have no price."`
 	Set      pricesSetCmd      `cmd:"" help:"Put an own or negotiated price over the shipped one."`
 	Delete   pricesDeleteCmd   `cmd:"" help:"End an own price."`
+	Update   pricesUpdateCmd   `cmd:"" help:"Load a newer price list, or show which one is in force."`
+	Rerate   pricesRerateCmd   `cmd:"" help:"Price stored calls anew: the difference first, then applied."`
 }
 
 type pricesListCmd struct {

@@ -16,7 +16,7 @@ import (
 func TestHelpIsComplete(t *testing.T) {
 	commands := []string{
 		"serve", "demo", "import", "top", "breakdown", "flame", "series", "prompts", "events", "jobs", "health", "doctor",
-		"prices list", "prices quote", "prices explain", "prices unpriced", "prices set", "prices delete",
+		"prices list", "prices quote", "prices explain", "prices unpriced", "prices set", "prices delete", "prices update", "prices rerate",
 	}
 	for _, command := range commands {
 		got := run(t, append(strings.Fields(command), "--help")...)

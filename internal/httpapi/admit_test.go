@@ -55,6 +55,7 @@ func as(role auth.Role, project string) option {
 var bodies4roles = map[string]string{
 	"post-events": batch(event(900)), "put-price": `{"provider":"acme","model":"m","prices":{"input":1}}`,
 	"quote": `{"provider":"openai","model":"gpt-4o","inputTokens":1}`, "create-key": `{"role":"viewer","project":"a"}`,
+	"rerate": `{"from":"2026-01-01"}`, "put-price-list": `{}`,
 }
 
 // The role walk: every operation of the document, with every role. What an
@@ -120,6 +121,7 @@ var rightsWanted = map[string]auth.Right{
 	"get-cost-breakdown": auth.Read, "get-features": auth.Read, "get-models": auth.Read, "get-users": auth.Read,
 	"get-timeseries": auth.Read, "get-compare": auth.Read, "get-flamegraph": auth.Read, "get-prompts": auth.Read,
 	"get-prices": auth.Read, "put-price": auth.Edit, "delete-price": auth.Edit, "quote": auth.Quote, "explain-price": auth.Read,
+	"get-price-list": auth.Read, "put-price-list": auth.Administer, "delete-price-list": auth.Administer, "rerate": auth.Edit,
 	"get-unpriced": auth.Read, "list-jobs": auth.Read, "get-job": auth.Read,
 	"list-keys": auth.Administer, "create-key": auth.Administer, "rotate-key": auth.Administer, "revoke-key": auth.Administer,
 	"list-audit": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,

@@ -293,5 +293,10 @@ func (s *server) event(c *call) (*reply, error) {
 	if out.Lines, err = s.prices.Lines(c, record); err != nil {
 		return nil, err
 	}
+	past, err := s.prices.History(c, record)
+	if err != nil {
+		return nil, err
+	}
+	out.History = historyJSON(past)
 	return &reply{Data: out}, nil
 }

@@ -72,7 +72,8 @@ type storedEvent struct {
 	CacheSaving money.USD    `json:"cacheSavings" doc:"What caching saved; negative when it cost more."`
 	ReceivedAt  time.Time    `json:"receivedAt"`
 
-	Lines []pricing.Line `json:"lines,omitempty" doc:"How the cost came about; on a single event only."`
+	Lines   []pricing.Line `json:"lines,omitempty" doc:"How the cost came about; on a single event only."`
+	History []pastCost     `json:"history,omitempty" doc:"The costs it had before, newest first, at most 100; on a single event only."`
 }
 
 // costByClass shows both cache-write classes as one.
@@ -105,12 +106,7 @@ func eventJSON(r *usage.Record) storedEvent {
 		},
 		ID: r.ID, ProviderID: e.ProviderID, ModelID: e.ModelID,
 		Cost: r.Costing.Total(), CostSource: r.Source, PriceID: r.PriceID, Fallback: r.Fallback,
-		CostByClass: costByClass{
-			Input: r.Classes[usage.ClassInput], CacheRead: r.Classes[usage.ClassCacheRead],
-			CacheWrite: r.Classes[usage.ClassCacheWrite] + r.Classes[usage.ClassCacheWrite1h],
-			Output:     r.Classes[usage.ClassOutput], Reasoning: r.Classes[usage.ClassReasoning],
-			Media: r.Classes[usage.ClassMedia], Units: r.Classes[usage.ClassUnits], Unsplit: r.Classes[usage.ClassUnsplit],
-		},
+		CostByClass: classesJSON(&r.Costing),
 		CacheSaving: r.CacheSaving, ReceivedAt: r.ReceivedAt.UTC(),
 	}
 	if e.TimeToFirstToken >= 0 {
@@ -126,4 +122,13 @@ func eventJSON(r *usage.Record) storedEvent {
 		}
 	}
 	return out
+}
+
+func classesJSON(c *usage.Costing) costByClass {
+	return costByClass{
+		Input: c.Classes[usage.ClassInput], CacheRead: c.Classes[usage.ClassCacheRead],
+		CacheWrite: c.Classes[usage.ClassCacheWrite] + c.Classes[usage.ClassCacheWrite1h],
+		Output:     c.Classes[usage.ClassOutput], Reasoning: c.Classes[usage.ClassReasoning],
+		Media: c.Classes[usage.ClassMedia], Units: c.Classes[usage.ClassUnits], Unsplit: c.Classes[usage.ClassUnsplit],
+	}
 }

@@ -122,6 +122,11 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 		}
 	}
 	op.Responses[strconv.Itoa(rt.status)] = success
+	if rt.also != 0 {
+		again := *success
+		again.Description = http.StatusText(rt.also)
+		op.Responses[strconv.Itoa(rt.also)] = &again
+	}
 	errs := append([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError}, rt.errors...)
 	if rt.need != auth.Public {
 		errs = append(errs, http.StatusUnauthorized)

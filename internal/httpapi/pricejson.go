@@ -95,16 +95,22 @@ func priceJSON(v *pricing.Version) Price {
 		PriceID: v.ID, Provider: v.Provider, Model: v.Model, Project: v.Project, ServiceTier: v.ServiceTier,
 		Region: v.Region, EffectiveFrom: v.From, EffectiveTo: v.To, Prices: unitPrices(v.Rates), Source: v.Source,
 	}
-	if w := v.Window; w != nil {
-		p.Window = &priceWindow{Start: clock(w.Start), End: clock(w.End), Zone: w.Zone}
-		if w.Zone == "" {
-			p.Window.Zone = "UTC"
-		}
-		for _, d := range w.Weekdays {
-			p.Window.Weekdays = append(p.Window.Weekdays, strings.ToLower(d.String()[:3]))
-		}
-	}
+	p.Window = windowJSON(v.Window)
 	return p
+}
+
+func windowJSON(w *pricing.Window) *priceWindow {
+	if w == nil {
+		return nil
+	}
+	out := &priceWindow{Start: clock(w.Start), End: clock(w.End), Zone: w.Zone}
+	if w.Zone == "" {
+		out.Zone = "UTC"
+	}
+	for _, d := range w.Weekdays {
+		out.Weekdays = append(out.Weekdays, strings.ToLower(d.String()[:3]))
+	}
+	return out
 }
 
 func clock(d time.Duration) string {

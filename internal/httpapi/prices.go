@@ -25,6 +25,8 @@ type Prices interface {
 	Unpriced(ctx context.Context, q rating.UnpricedQuery) (rating.UnpricedPage, error)
 	Job(ctx context.Context, id string) (store.Run, error)
 	Jobs(ctx context.Context, state string, limit int) ([]store.Run, error)
+	PriceLists
+	Rerates
 }
 
 var (
@@ -130,7 +132,8 @@ func (q *query) at(now time.Time) time.Time {
 }
 
 type pricesMeta struct {
-	At time.Time `json:"at" doc:"The instant at which the prices are in force."`
+	At   time.Time `json:"at" doc:"The instant at which the prices are in force."`
+	List ListName  `json:"list" doc:"The price list in force."`
 }
 
 func (s *server) getPrices(c *call) (*reply, error) {
@@ -159,7 +162,8 @@ func (s *server) getPrices(c *call) (*reply, error) {
 	for i := range rest {
 		data[i] = priceJSON(&rest[i])
 	}
-	return &reply{Data: data, Meta: pricesMeta{list.At.UTC()}, Pagination: pages(next)}, nil
+	info := s.prices.List()
+	return &reply{Data: data, Meta: pricesMeta{list.At.UTC(), listNameOf(&info.Provenance)}, Pagination: pages(next)}, nil
 }
 
 func (s *server) explainPrice(c *call) (*reply, error) {

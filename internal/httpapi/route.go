@@ -32,7 +32,9 @@ type route struct {
 	// status and answer describe success.
 	status int
 	answer *huma.Schema
-	media  string // "" is JSON
+	// also is another status of success, with the same answer; 0 is none.
+	also  int
+	media string // "" is JSON
 	// files are other forms that the answer can have.
 	files []fileAnswer
 	// errors are the statuses beyond those every route can give.

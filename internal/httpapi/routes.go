@@ -16,6 +16,8 @@ func (s *server) routes() []*route {
 	rs = append(rs, s.analyticsRoutes()...)
 	rs = append(rs, s.streamRoutes()...)
 	rs = append(rs, s.priceRoutes()...)
+	rs = append(rs, s.priceListRoutes()...)
+	rs = append(rs, s.rerateRoutes()...)
 	rs = append(rs, s.jobRoutes()...)
 	rs = append(rs, s.accessRoutes()...)
 	rs = append(rs, s.healthRoutes()...)

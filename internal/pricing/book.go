@@ -2,7 +2,9 @@ package pricing
 
 import (
 	"cmp"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +19,10 @@ var shipped []byte
 // Book is the price book with any own prices over it. It never changes and is
 // safe for concurrent use.
 type Book struct {
-	info      Info
+	info Info
+	data *Data
+	// sum is a hash of everything that decides about prices.
+	sum       [sha256.Size]byte
 	gateways  map[string]bool
 	providers []*provider
 	// providerNames are ids and aliases in lower case.
@@ -71,12 +76,17 @@ func Load(file []byte) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(d)
+	b, err := build(d)
+	if err == nil {
+		b.sum = sha256.Sum256(file)
+	}
+	return b, err
 }
 
 func build(d *Data) (*Book, error) {
 	b := &Book{
 		info:          Info{Provenance: d.Provenance, Providers: len(d.Providers)},
+		data:          d,
 		gateways:      make(map[string]bool),
 		providerNames: make(map[string]*provider),
 		versions:      make(map[string]*Version),
@@ -152,10 +162,11 @@ func (b *Book) buildModel(p *provider, d *ModelData) error {
 	m := &model{provider: p, id: d.ID}
 	for i := range d.Versions {
 		v := d.Versions[i]
-		if v.ID != "" || v.Provider != "" || v.Model != "" || v.Project != "" || v.Source != "" {
-			return fmt.Errorf("a version in a book has no id, provider, model, project or source of its own")
+		if v.ID != "" || v.Provider != "" || v.Model != "" || v.Project != "" {
+			return fmt.Errorf("a version in a book has no id, provider, model or project of its own")
 		}
-		v.Provider, v.Model, v.Source = p.id, d.ID, b.info.Source+" "+b.info.Version
+		// A book that lists were loaded into says of each price which it is from.
+		v.Provider, v.Model, v.Source = p.id, d.ID, cmp.Or(v.Source, b.info.Source+" "+b.info.Version)
 		v = v.sealed()
 		if b.versions[v.ID] != nil {
 			return fmt.Errorf("the same price twice")
@@ -237,8 +248,21 @@ func (b *Book) With(own []Own) (*Book, error) {
 		}
 		o.projects[at.project] = newOffer(ps)
 	}
+	h := sha256.New()
+	h.Write(b.sum[:])
+	for _, o := range lastFirst {
+		v := o.Version
+		if v.ID == "" {
+			v = v.sealed()
+		}
+		fmt.Fprintln(h, v.ID)
+	}
+	h.Sum(out.sum[:0])
 	return &out, nil
 }
+
+// Fingerprint is the same for books that price every call alike.
+func (b *Book) Fingerprint() string { return hex.EncodeToString(b.sum[:16]) }
 
 func (b *Book) ownKey(provider, model string) nameKey {
 	lower := lowerName(provider)
@@ -258,6 +282,9 @@ func (b *Book) Version(id string) (Version, bool) {
 	}
 	return Version{}, false
 }
+
+// Data is the book as its file holds it, without own prices. It is read-only.
+func (b *Book) Data() *Data { return b.data }
 
 // Info describes the shipped book.
 func (b *Book) Info() Info { return b.info }

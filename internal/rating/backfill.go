@@ -83,8 +83,8 @@ func (s *Service) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, t := range tasks {
-			if err := s.attempt(ctx, t); err != nil {
+		for _, attempt := range tasks {
+			if err := attempt(ctx); err != nil {
 				return err
 			}
 		}
@@ -102,19 +102,27 @@ func (s *Service) work(ctx context.Context) error {
 }
 
 // waiting lists unfinished runs, oldest first.
-func (s *Service) waiting(ctx context.Context) ([]*task, error) {
+func (s *Service) waiting(ctx context.Context) ([]func(context.Context) error, error) {
 	s.changing.Lock()
 	runs, err := s.Catalog.ListRuns(ctx, "running", listSize)
 	s.changing.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("list unfinished runs: %w", err)
 	}
-	var tasks []*task
+	var tasks []func(context.Context) error
 	for _, run := range slices.Backward(runs) {
-		if run.Name != BackfillName {
+		var task func(context.Context) error
+		var err error
+		switch run.Name {
+		case BackfillName:
+			t, failed := restore(run)
+			task, err = func(ctx context.Context) error { return s.attempt(ctx, t) }, failed
+		case RerateName:
+			t, failed := restoreRerun(run)
+			task, err = func(ctx context.Context) error { return s.redo(ctx, t) }, failed
+		default:
 			continue
 		}
-		t, err := restore(run)
 		if err != nil {
 			s.Log.Error("A run cannot be resumed", "run", run.ID, "error", err)
 			run.State, run.Error, run.Finished = "failed", "its record cannot be read", s.Now().UTC()
@@ -123,7 +131,7 @@ func (s *Service) waiting(ctx context.Context) ([]*task, error) {
 			}
 			continue
 		}
-		tasks = append(tasks, t)
+		tasks = append(tasks, task)
 	}
 	return tasks, nil
 }
@@ -139,7 +147,7 @@ func (s *Service) lookAgain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a run's id: %w", err)
 	}
-	t := task{ID: id.String(), Started: s.Now().UTC().Truncate(time.Microsecond), Input: in}
+	t := task{ID: id.String(), Name: BackfillName, Started: s.Now().UTC().Truncate(time.Microsecond), Input: in}
 	return s.save(ctx, &t, "running")
 }
 
@@ -233,7 +241,7 @@ func (s *Service) keepVersions(ctx context.Context, book *pricing.Book, changes 
 	var fresh []pricing.Version
 	for i := range changes {
 		id := changes[i].Now.PriceID
-		if kept[id] {
+		if id == "" || kept[id] {
 			continue
 		}
 		v, ok := book.Version(id)
@@ -305,7 +313,7 @@ func (s *Service) settle(ctx context.Context, t *task) error {
 
 // finish writes the audit entry and then ends the run.
 func (s *Service) finish(ctx context.Context, t *task) error {
-	known, err := s.audited(ctx, t)
+	known, err := s.audited(ctx, BackfillName, t.ID)
 	if err != nil {
 		return err
 	}
@@ -328,12 +336,12 @@ func (s *Service) finish(ctx context.Context, t *task) error {
 }
 
 // audited says whether the run was interrupted behind its audit entry.
-func (s *Service) audited(ctx context.Context, t *task) (bool, error) {
+func (s *Service) audited(ctx context.Context, action, id string) (bool, error) {
 	entries, err := s.Catalog.ListAudit(ctx, 0, 100)
 	if err != nil {
 		return false, err
 	}
 	return slices.ContainsFunc(entries, func(e store.AuditEntry) bool {
-		return e.Action == BackfillName && strings.Contains(string(e.Detail), t.ID)
+		return e.Action == action && strings.Contains(string(e.Detail), id)
 	}), nil
 }

@@ -1,7 +1,8 @@
-// Package rating owns the price book in force: the shipped prices, the own ones
-// of the catalog over them, and what a changed price does to calls that were
-// stored without one. It re-prices unpriced calls and the caller's estimates
-// only; a call that the book has priced keeps its price.
+// Package rating owns the price book in force: the shipped prices or a newer list
+// in their place, the own ones of the catalog over them, and what a changed price
+// does to stored calls. By itself it re-prices unpriced calls and the caller's
+// estimates only; a call that the book has priced keeps its price until somebody
+// asks for a rerate.
 package rating
 
 import (
@@ -30,6 +31,7 @@ type Ledger interface {
 	Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error]
 	Get(ctx context.Context, id usage.ID, filter analytics.Filter) (usage.Record, error)
 	Correct(ctx context.Context, c store.Correction) (int64, error)
+	History(ctx context.Context, event store.EventKey) ([]store.PastCost, error)
 }
 
 // Catalog is what rating keeps: prices, what was changed and by whom, and the
@@ -71,6 +73,10 @@ type Service struct {
 type prices struct {
 	book *pricing.Book
 	own  []pricing.Own
+	// base is the book without own prices: the shipped one, or what newer lists
+	// made of it. list is the stored one.
+	base *pricing.Book
+	list store.PriceList
 }
 
 // Open reads the own prices and makes the book.
@@ -83,11 +89,15 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read own prices: %w", err)
 	}
-	book, err := p.Shipped.With(own)
+	base, list, err := s.openList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	book, err := base.With(own)
 	if err != nil {
 		return nil, fmt.Errorf("make the price book of the stored own prices: %w", err)
 	}
-	s.current.Store(&prices{book, own})
+	s.current.Store(&prices{book: book, own: own, base: base, list: list})
 	s.recheck.Store(true) // a new version of the program may know more prices
 	s.wake <- struct{}{}
 	return s, nil
@@ -136,7 +146,7 @@ func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutRe
 	if err != nil {
 		return PutResult{}, fmt.Errorf("make a run's id: %w", err)
 	}
-	run := task{ID: id.String(), Started: now, Input: input{
+	run := task{ID: id.String(), Name: BackfillName, Started: now, Input: input{
 		Reason: reasonPut, Actor: actor, PriceID: own.ID, selected: selectedBy(pricing.SelectorOf(&own.Version)),
 		From: own.From, To: own.To,
 	}}
@@ -192,14 +202,12 @@ func (s *Service) Delete(ctx context.Context, r pricing.Removal, actor string) e
 
 // with is the current prices without some and with others.
 func (s *Service) with(remove []string, puts []pricing.Own) (*prices, error) {
-	own := slices.Clone(s.current.Load().own)
-	own = slices.DeleteFunc(own, func(o pricing.Own) bool { return slices.Contains(remove, o.ID) })
-	own = append(own, puts...)
-	book, err := s.Shipped.With(own)
-	if err != nil {
-		return nil, err
-	}
-	return &prices{book, own}, nil
+	next := *s.current.Load()
+	next.own = slices.DeleteFunc(slices.Clone(next.own), func(o pricing.Own) bool { return slices.Contains(remove, o.ID) })
+	next.own = append(next.own, puts...)
+	var err error
+	next.book, err = next.base.With(next.own)
+	return &next, err
 }
 
 // replace makes a change durable and then puts it in force.
@@ -229,7 +237,7 @@ func (s *Service) start(ctx context.Context, own pricing.Own, now time.Time) (ti
 		return now, nil
 	}
 	// Which calls it would price the book itself must say, so try it unbounded.
-	trial, err := s.Shipped.With(append(slices.Clone(current.own), own))
+	trial, err := current.base.With(append(slices.Clone(current.own), own))
 	if err != nil {
 		return time.Time{}, fault.New(fault.Invalid, "The price cannot be used: %s", err)
 	}
@@ -273,6 +281,11 @@ func (s *Service) Lines(ctx context.Context, r usage.Record) ([]pricing.Line, er
 		}
 	}
 	return version.Lines(&r.Counts)
+}
+
+// History gives the costs that a stored call had before, newest first.
+func (s *Service) History(ctx context.Context, r usage.Record) ([]store.PastCost, error) {
+	return s.Ledger.History(ctx, store.EventKey{Timestamp: r.Timestamp, ID: r.ID})
 }
 
 // change is the detail of an audit entry about prices.

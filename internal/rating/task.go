@@ -16,9 +16,10 @@ import (
 // BackfillName is the name of the runs that apply prices to stored calls.
 const BackfillName = "prices.backfill"
 
-// task is one such run.
+// task is one run.
 type task struct {
 	ID      string
+	Name    string
 	Started time.Time
 	Input   input
 	Result  result
@@ -27,8 +28,8 @@ type task struct {
 
 // input says what a run looks at.
 type input struct {
-	// Reason is "put" for a price that was put, "recheck" for models that may
-	// have got a price in another way.
+	// Reason is "put" for a price that was put, "list" for a price list that was
+	// loaded, "recheck" for models that may have got a price in another way.
 	Reason  string `json:"reason"`
 	Actor   string `json:"actor,omitempty"`
 	PriceID string `json:"priceId,omitempty"`
@@ -47,6 +48,7 @@ func (in *input) covers(v *pricing.Version) bool {
 const (
 	reasonPut     = "put"
 	reasonRecheck = "recheck"
+	reasonList    = "list"
 )
 
 // result is what a run did so far. Calls and costs leave out the spans that only
@@ -121,7 +123,7 @@ func (s *Service) save(ctx context.Context, t *task, state string) error {
 	if err != nil {
 		return fmt.Errorf("write a run's result: %w", err)
 	}
-	run := store.Run{ID: t.ID, Name: BackfillName, State: state, Started: t.Started, Input: in, Result: out, Error: t.Error}
+	run := store.Run{ID: t.ID, Name: t.Name, State: state, Started: t.Started, Input: in, Result: out, Error: t.Error}
 	if state != "running" {
 		run.Finished = s.Now().UTC().Truncate(time.Microsecond)
 	}
@@ -130,7 +132,7 @@ func (s *Service) save(ctx context.Context, t *task, state string) error {
 
 // restore reads a run that was interrupted.
 func restore(run store.Run) (*task, error) {
-	t := &task{ID: run.ID, Started: run.Started}
+	t := &task{ID: run.ID, Name: run.Name, Started: run.Started}
 	if err := json.Unmarshal(run.Input, &t.Input); err != nil {
 		return nil, fmt.Errorf("read the run's input: %w", err)
 	}
