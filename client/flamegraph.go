@@ -9,7 +9,8 @@ import (
 // FlamegraphRequest asks for cost as a tree.
 type FlamegraphRequest struct {
 	Filter
-	// Levels are dimensions from the root outwards; empty is feature, model.
+	// Levels are dimensions from the root outwards, or "trace" alone for the calls
+	// of traces by span name; empty is feature, model.
 	Levels []string
 	// MaxNodes bounds the tree; 0 is the server's default.
 	MaxNodes int
@@ -39,11 +40,23 @@ type Node struct {
 	Folded bool `json:"folded"`
 	// Baseline is the value in the period compared with, Delta what it grew by;
 	// both are "" without a baseline.
-	Baseline       USD    `json:"baseline"`
-	Delta          USD    `json:"delta"`
-	BaselineCalls  int64  `json:"baselineCallCount"`
-	BaselineTokens int64  `json:"baselineTokens"`
-	Children       []Node `json:"children"`
+	Baseline       USD   `json:"baseline"`
+	Delta          USD   `json:"delta"`
+	BaselineCalls  int64 `json:"baselineCallCount"`
+	BaselineTokens int64 `json:"baselineTokens"`
+	// Own is what a node of a call tree has beside its children; nil otherwise.
+	Own      *NodePart `json:"own"`
+	Children []Node    `json:"children"`
+}
+
+// NodePart is a part of a node.
+type NodePart struct {
+	Value         USD   `json:"value"`
+	Calls         int64 `json:"callCount"`
+	Tokens        int64 `json:"tokens"`
+	Baseline      USD   `json:"baseline"`
+	Delta         USD   `json:"delta"`
+	BaselineCalls int64 `json:"baselineCallCount"`
 }
 
 // Flamegraph asks for the tree.

@@ -12,6 +12,8 @@ import (
 // have the same name, so what is summed up is also marked.
 const Other = "(other)"
 
+const rootName = "Project"
+
 // DefaultMaxNodes bounds a flame tree when nothing else is said.
 const DefaultMaxNodes = 5_000
 
@@ -39,6 +41,7 @@ type Share struct {
 	Value  money.Total `json:"value"`
 	Calls  int64       `json:"callCount"`
 	Tokens int64       `json:"tokens"`
+	*Change
 }
 
 // Change is a node's side in the period that it is compared with. Delta is
@@ -119,46 +122,61 @@ func fold(byDepth [][]FlamePair, maxNodes int, compared bool) (*Node, error) {
 	var nodes []*flameNode
 	for depth, pairs := range byDepth {
 		for i := range pairs {
-			nodes = append(nodes, &flameNode{FlamePair: &pairs[i], depth: depth})
-		}
-	}
-	slices.SortFunc(nodes, func(a, b *flameNode) int {
-		return cmp.Or(b.dearest().Cmp(a.dearest()), cmp.Compare(a.depth, b.depth), slices.Compare(a.Row.Names, b.Row.Names))
-	})
-	nodes = keepable(nodes, leaf, maxNodes)
-
-	root := &Node{Name: "Project", Children: []*Node{}}
-	if compared {
-		root.Change = &Change{}
-	}
-	if len(byDepth) > 0 && len(byDepth[0]) > 0 {
-		total := &byDepth[0][0]
-		if err := total.Row.Fits(); err != nil {
-			return nil, err
-		}
-		if err := total.Baseline.Fits(); err != nil {
-			return nil, err
-		}
-		root.measure(total, compared)
-	}
-	for _, n := range nodes {
-		if n.parent == nil {
-			n.node = root
-			continue
-		}
-		n.node = &Node{Name: n.Row.Names[n.depth-1]}
-		n.node.measure(n.FlamePair, compared)
-		n.parent.node.Children = append(n.parent.node.Children, n.node)
-	}
-	for _, n := range nodes {
-		if n.depth < leaf {
-			if rest, some := n.node.rest(); some {
-				n.node.Children = append(n.node.Children, rest)
+			n := &flameNode{FlamePair: &pairs[i], depth: depth}
+			if depth == leaf {
+				n.own = n.FlamePair
 			}
+			nodes = append(nodes, n)
+		}
+	}
+	if len(nodes) == 0 || nodes[0].depth > 0 {
+		nodes = append(nodes, &flameNode{FlamePair: &FlamePair{}})
+	}
+	return assemble(nodes, maxNodes, compared)
+}
+
+// assemble makes the tree of nodes, one of which is the root.
+func assemble(nodes []*flameNode, maxNodes int, compared bool) (*Node, error) {
+	dearestFirst(nodes)
+	root := nodes[0] // no node is dearer
+	nodes = keepable(nodes, maxNodes)
+	if len(nodes) == 0 {
+		alone := &Node{Name: rootName, Children: []*Node{}}
+		alone.measure(root.FlamePair, compared)
+		return alone, nil
+	}
+	for _, n := range nodes {
+		if n.depth > 0 {
+			n.node = &Node{Name: n.Row.Names[n.depth-1]}
+		} else {
+			n.node = &Node{Name: rootName, Children: []*Node{}}
+			for _, side := range [...]*Row{&n.Row, &n.Baseline} {
+				if err := side.Fits(); err != nil {
+					return nil, err
+				}
+			}
+		}
+		n.node.measure(n.FlamePair, compared)
+		if n.parent != nil {
+			n.parent.node.Children = append(n.parent.node.Children, n.node)
+		}
+	}
+	for _, n := range nodes {
+		own := &FlamePair{}
+		if n.own != nil {
+			own = n.own
+		}
+		if rest, some := n.node.rest(own); some {
+			n.node.Children = append(n.node.Children, rest)
+		}
+		if len(n.node.Children) > 0 && own.calls() != 0 {
+			var part Node
+			part.measure(own, compared)
+			n.node.Own = &Share{part.Value, part.Calls, part.Tokens, part.Change}
 		}
 		n.node.sort()
 	}
-	return root, nil
+	return root.node, nil
 }
 
 func (n *Node) measure(p *FlamePair, compared bool) {
@@ -169,16 +187,19 @@ func (n *Node) measure(p *FlamePair, compared bool) {
 	}
 }
 
-// rest is what the node has beyond its children, and whether that is anything.
-func (n *Node) rest() (*Node, bool) {
+// rest is what the node has beyond its children and its own part, and whether
+// that is anything.
+func (n *Node) rest(own *FlamePair) (*Node, bool) {
 	rest := *n
 	rest.Name, rest.Folded, rest.Children = Other, true, nil
+	part := &Node{}
+	part.measure(own, n.Change != nil)
 	some := false
 	if n.Change != nil {
 		change := *n.Change
 		rest.Change = &change
 	}
-	for _, c := range n.Children {
+	for _, c := range append([]*Node{part}, n.Children...) {
 		rest.Value = rest.Value.Sub(c.Value)
 		rest.Calls -= c.Calls
 		rest.Tokens -= c.Tokens
@@ -234,8 +255,10 @@ type flameNode struct {
 	*FlamePair
 	depth  int
 	parent *flameNode
-	// unseen counts the calls that no kept child has, on both sides: an "(other)"
-	// stands for them.
+	// own is what the node has beside its children; nil is nothing.
+	own *FlamePair
+	// unseen counts the calls that are neither its own nor of a kept child, on both
+	// sides: an "(other)" stands for them.
 	unseen int64
 	node   *Node
 }
@@ -252,7 +275,7 @@ func (p *FlamePair) calls() int64 { return p.Row.Calls + p.Baseline.Calls }
 // keepable gives the longest beginning of nodes, ranked dearest first and parents
 // before children, that with the "(other)" nodes it needs is within maxNodes. It
 // links the nodes to their parents.
-func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
+func keepable(nodes []*flameNode, maxNodes int) []*flameNode {
 	known := map[string]*flameNode{}
 	kept := nodes[:0:0]
 	others, fits := 0, 0
@@ -269,12 +292,14 @@ func keepable(nodes []*flameNode, leaf, maxNodes int) []*flameNode {
 				others--
 			}
 		}
-		if n.depth < leaf {
-			if n.unseen = n.calls(); n.unseen != 0 {
-				others++
-			}
-			known[Path(n.Row.Names)] = n
+		n.unseen = n.calls()
+		if n.own != nil {
+			n.unseen -= n.own.calls()
 		}
+		if n.unseen != 0 {
+			others++
+		}
+		known[Path(n.Row.Names)] = n
 		kept = append(kept, n)
 		if len(kept)+others <= maxNodes {
 			fits = len(kept)

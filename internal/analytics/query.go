@@ -33,6 +33,10 @@ const (
 // only: outside, calls are told apart by what they are for and what answered.
 const Tier Dimension = "serviceTier"
 
+// Trace is the id of the trace. It is asked for within the program only: the
+// same id in two projects is two traces, so it goes together with Project.
+const Trace Dimension = "trace"
+
 // Dimensions lists the closed ones.
 var Dimensions = []Dimension{Feature, Model, Provider, User, Department, Project, Environment, Session, Operation}
 
@@ -108,6 +112,7 @@ const (
 	MeasureSeen                             // First, Last
 	MeasureClasses                          // Classes
 	MeasureClassTokens                      // ClassTokens
+	MeasureRoot                             // Root, End
 	measuresEnd
 )
 
@@ -155,6 +160,10 @@ type Row struct {
 	// LatencyMicros is the exact sum, P95Micros the discrete 95th percentile.
 	LatencyMicros, P95Micros int64
 	First, Last              time.Time
+	// Root is the span name of the earliest call that names no parent, or of the
+	// earliest one; End is when the last one ended.
+	Root string
+	End  time.Time
 }
 
 // Table answers a Query.
@@ -175,6 +184,23 @@ type Table struct {
 	// then; an answer with another Revision cannot be continued.
 	Revision int64
 }
+
+// CallTreeQuery asks what was spent below which spans. The calls that the filter
+// selects count; which span they are below all spans say that began in its
+// window or in the TraceReach before, also those it does not select.
+type CallTreeQuery struct {
+	Filter
+	// Limit is the most rows; 0 is no limit.
+	Limit int
+}
+
+// TraceReach is how long before a range the spans begin that calls in it are
+// looked for below.
+const TraceReach = 24 * time.Hour
+
+// MaxCallDepth is how many spans a call may have above it: with more of them, or
+// with a circle of them, it stands at the top.
+const MaxCallDepth = 100
 
 // BloatQuery asks for the calls whose input lies far above the median input of
 // their feature and model.

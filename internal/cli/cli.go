@@ -53,6 +53,8 @@ type root struct {
 	Diff      diffCmd      `cmd:"" help:"Show what changed between two periods, and why."`
 	Flame     flameCmd     `cmd:"" help:"Show cost as a tree."`
 	Series    seriesCmd    `cmd:"" help:"Show cost over time."`
+	Traces    tracesCmd    `cmd:"" help:"Show the traces that cost most."`
+	Trace     traceCmd     `cmd:"" help:"Show one trace as a tree with the cost of each span."`
 	Prompts   promptsCmd   `cmd:"" help:"Show calls with far more input than usual."`
 	Events    eventsCmd    `cmd:"" help:"List calls, or show one with its price lines."`
 	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`

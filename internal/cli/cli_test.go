@@ -83,6 +83,10 @@ func TestUsageErrors(t *testing.T) {
 		{"demo", "--until", "2999-01-01"},
 		{"top", "--interval", "1ms"},
 		{"flame", "--min", "101"},
+		{"traces", "-n", "0"},
+		{"trace"},
+		{"trace", "x", "--max-spans", "0"},
+		{"trace", "x", "--tz", "Mars"},
 		{"demo", "--days", "0"},
 		{"demo", "--until", "tomorrow"},
 		{"demo", "--live", "--rate", "NaN"},
@@ -124,6 +128,8 @@ func TestNoServer(t *testing.T) {
 		{"breakdown", "--json"},
 		{"diff"},
 		{"flame"},
+		{"traces"},
+		{"trace", "t1"},
 		{"series"},
 		{"prompts"},
 		{"events"},
@@ -156,6 +162,8 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 		"/api/v1/analytics/cost-breakdown": `{"data":[{"name":"` + evil + `","totalCost":1.00005,"callCount":2}],"meta":{"tz":"` + evil + `"}}`,
 		"/api/v1/analytics/flamegraph":     `{"data":{"name":"Project","value":1,"children":[{"name":"` + evil + `","value":1}]}}`,
 		"/api/v1/analytics/timeseries":     `{"data":[{"name":"` + evil + `","points":[{"timestamp":"2026-01-01T00:00:00Z","cost":1}]}]}`,
+		"/api/v1/traces":                   `{"data":[{"traceId":"` + evil + `","project":"` + evil + `","name":"` + evil + `","totalCost":1}]}`,
+		"/api/v1/traces/t1":                `{"data":{"project":"` + evil + `","name":"` + evil + `","spans":[{"name":"` + evil + `","model":"` + evil + `","cost":1}]}}`,
 		"/api/v1/analytics/prompts":        `{"data":[{"feature":"` + evil + `","model":"` + evil + `","eventId":"` + evil + `","suggestions":["` + evil + `"]}]}`,
 		"/api/v1/events":                   `{"data":[{"feature":"` + evil + `","model":"` + evil + `","isError":true,"errorCode":"` + evil + `"}]}`,
 		"/api/v1/events/x":                 `{"data":{"feature":"` + evil + `","tags":{"` + evil + `":"` + evil + `"},"lines":[{"unit":"` + evil + `"}]}}`,
@@ -170,6 +178,8 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 		{"top"},
 		{"breakdown"},
 		{"flame"},
+		{"traces"},
+		{"trace", "t1"},
 		{"series", "--by", "feature"},
 		{"prompts"},
 		{"events"},
@@ -313,6 +323,27 @@ func TestFlameDifference(t *testing.T) {
 		"└─ b        $0.0000  $2.5000  -$2.5000      0       2\n"
 	if got.out != want {
 		t.Errorf("got\n%swant\n%s", got.out, want)
+	}
+}
+
+func TestTraceTree(t *testing.T) {
+	server := answers(t, map[string]string{"/api/v1/traces/t1": `{"data":{"traceId":"t1","project":"default","name":"agent","totalCost":0.75,"callCount":3,"start":"2026-11-20T10:00:00Z","durationMs":9000,
+		"spanCount":9,"readSpans":8,"spans":[{"name":"agent","cost":0.5,"totalCost":0.5,"aggregate":true,"latencyMs":9000,"children":[
+		{"name":"plan","cost":0.25,"totalCost":0.5,"model":"gpt-4o","offsetMs":1000,"latencyMs":2000,"hidden":{"spanCount":4,"cost":0.125},"children":[{"name":"tool","cost":0.125,"totalCost":0.125,"isError":true}]}]},
+		{"name":"","cost":0.25,"totalCost":0.25,"orphan":true}]}}`})
+	got := run(t, "--server", server, "trace", "t1")
+	const want = "agent: $0.75 in 3 calls   2026-11-20 10:00, 9,000 ms, project default\n" +
+		"SPAN                   COST   TOTAL  MODEL   INPUT  OUTPUT         AT      TOOK\n" +
+		"agent (sum)            $0.5    $0.5              0       0      +0 ms  9,000 ms\n" +
+		"└─ plan               $0.25    $0.5  gpt-4o      0       0  +1,000 ms  2,000 ms\n" +
+		"   ├─ tool (error)   $0.125  $0.125              0       0      +0 ms      0 ms\n" +
+		"   └─ (4 not shown)          $0.125\n" +
+		"(none) (orphan)       $0.25   $0.25              0       0      +0 ms      0 ms\n"
+	if got.out != want {
+		t.Errorf("got\n%swant\n%s", got.out, want)
+	}
+	if !strings.Contains(got.err, "newest 8") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 type flameCmd struct {
-	Levels   []string `default:"feature,model" placeholder:"DIM" help:"Dimensions from the root outwards, any order: feature, model, provider, user, department, project, environment, session, operation, tag:NAME."`
+	Levels   []string `default:"feature,model" placeholder:"DIM" help:"Dimensions from the root outwards, any order: feature, model, provider, user, department, project, environment, session, operation, tag:NAME. Or trace: the calls of traces by span name."`
 	MaxNodes int      `default:"5000" help:"Most nodes the server answers; smaller siblings become (other)."`
 	Min      float64  `default:"0.5" placeholder:"PERCENT" help:"Sum up branches below this share of the whole."`
 	Baseline string   `placeholder:"FROM,TO" help:"Compare with another period: two dates, the last one included, or two instants."`
@@ -28,6 +28,7 @@ Examples:
 
   costprof flame --levels department,feature,model --last 7d
   costprof flame --levels feature,tag:team --min 0
+  costprof flame --levels trace              # call trees: what each span and all below it cost
   costprof flame --from 2026-11-01 --to 2026-11-30 --baseline 2026-10-01,2026-10-31
   costprof flame -o cost.pb.gz && go tool pprof -top cost.pb.gz
   costprof flame -o cost.speedscope.json     # opens on speedscope.app
@@ -179,6 +180,11 @@ func drawTree(s *session, tree client.Node, least float64) {
 			small = addUp(hidden, compared)
 			small.Name = fmt.Sprintf("(%s smaller)", count(int64(len(hidden))))
 			shown = slices.DeleteFunc(slices.Clone(shown), isSmall)
+		}
+		if n.Own != nil && len(shown) > 0 {
+			row(indent+"├─ (itself)", &client.Node{
+				Value: n.Own.Value, Calls: n.Own.Calls, Tokens: n.Own.Tokens, Baseline: n.Own.Baseline, Delta: n.Own.Delta, BaselineCalls: n.Own.BaselineCalls,
+			})
 		}
 		for i := range shown {
 			last := i == len(shown)-1 && small.Name == ""

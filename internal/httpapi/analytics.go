@@ -21,6 +21,8 @@ type Reports interface {
 	Timeseries(ctx context.Context, r report.TimeseriesRequest) (report.Timeseries, error)
 	Compare(ctx context.Context, r report.CompareRequest) (report.Comparison, error)
 	Flamegraph(ctx context.Context, r report.FlamegraphRequest) (*analytics.Node, error)
+	Traces(ctx context.Context, r report.TracesRequest) (report.Traces, error)
+	Trace(ctx context.Context, r report.TraceRequest) (report.Trace, error)
 	Prompts(ctx context.Context, r report.PromptsRequest) (report.Prompts, error)
 	Totals(ctx context.Context, r report.TotalsRequest) ([]report.Total, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)

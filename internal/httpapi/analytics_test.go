@@ -126,7 +126,7 @@ func TestBadQuestions(t *testing.T) {
 		{"timeseries?groupBy=feature,model", "groupBy"},
 		{"timeseries?fields=cost", "fields"},
 		{"flamegraph?format=svg", "format"},
-		{"flamegraph?levels=trace", "levels"},
+		{"flamegraph?levels=trace,model", "levels"},
 		{"flamegraph?levels=", "levels"},
 		{"flamegraph?levels=user,user", "levels"},
 		{"flamegraph?levels=feature,model,provider,user,department,project,session", "levels"},

@@ -19,7 +19,7 @@ func (s *server) flamegraphRoute(common []param) route {
 		doc: "Values of parents are exactly the sums of their children's. Beyond maxNodes the smaller siblings are folded into (other). " +
 			"With baseline each node also has its baseline and delta. The formats pprof, speedscope and folded are files for those tools.",
 		params: concat([]param{
-			{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6.", schema: withDefault(dimensionList(report.MaxLevels), "feature,model")},
+			{name: "levels", doc: "Dimensions from the root on, with commas, in any order, at most 6. Or trace: the calls of traces by the names of their spans.", schema: withDefault(anyOf(dimensionList(report.MaxLevels), text("trace")), "feature,model")},
 			{name: "maxNodes", doc: "The most nodes of the tree.", schema: wholeNumber(analytics.DefaultMaxNodes, 2, report.MaxNodes)},
 			{name: "format", doc: "The form of the answer.", schema: withDefault(text("json", "folded", "speedscope", "pprof"), "json")},
 			{name: "baseline", doc: "Another period to compare with: its two ends with a comma, each as from and to are.", schema: periodText()},
@@ -30,6 +30,14 @@ func (s *server) flamegraphRoute(common []param) route {
 			{flamefile.Pprof.Media, "format=pprof: a gzipped profile with the sample types cost, tokens and calls.", &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 		},
 	}
+}
+
+// levels reads dimensions, or trace alone.
+func (q *query) levels() []analytics.Dimension {
+	if q.text("levels") == string(analytics.Trace) {
+		return []analytics.Dimension{analytics.Trace}
+	}
+	return q.dimensions("levels", []analytics.Dimension{analytics.Feature, analytics.Model}, report.MaxLevels)
 }
 
 func scopeSchema() *huma.Schema {
@@ -54,7 +62,7 @@ func (s *server) flamegraph(c *call) (*reply, error) {
 	w := c.q.window(s.now())
 	req := report.FlamegraphRequest{
 		Filter:   c.q.filter(w),
-		Levels:   c.q.dimensions("levels", []analytics.Dimension{analytics.Feature, analytics.Model}, report.MaxLevels),
+		Levels:   c.q.levels(),
 		MaxNodes: c.q.whole("maxNodes", analytics.DefaultMaxNodes, 2, report.MaxNodes),
 		Baseline: c.q.period("baseline", w.loc),
 	}
@@ -79,12 +87,14 @@ func (s *server) flamegraph(c *call) (*reply, error) {
 }
 
 func (s *server) flameFile(format flamefile.Format, root *analytics.Node, req *report.FlamegraphRequest) (*reply, error) {
-	f := &flamefile.File{Root: root, From: req.From, To: req.To, Exporter: "costprof " + s.version}
+	f := &flamefile.File{Root: root, Level: "span", From: req.From, To: req.To, Exporter: "costprof " + s.version}
 	for _, d := range req.Levels {
-		f.Levels = append(f.Levels, string(d))
+		if d != analytics.Trace {
+			f.Levels = append(f.Levels, string(d))
+		}
 	}
 	const layout = time.RFC3339Nano
-	f.Explanations = append(f.Explanations, fmt.Sprintf("costprof: %s, %s to %s", strings.Join(f.Levels, ", "), f.From.UTC().Format(layout), f.To.UTC().Format(layout)))
+	f.Explanations = append(f.Explanations, fmt.Sprintf("costprof: %s, %s to %s", dimensionNames(req.Levels), f.From.UTC().Format(layout), f.To.UTC().Format(layout)))
 	if req.Baseline != nil {
 		f.BeforeFrom, f.BeforeTo = req.Baseline.From, req.Baseline.To
 		f.Explanations = append(f.Explanations, fmt.Sprintf("less %s to %s", f.BeforeFrom.UTC().Format(layout), f.BeforeTo.UTC().Format(layout)))
@@ -94,6 +104,14 @@ func (s *server) flameFile(format flamefile.Format, root *analytics.Node, req *r
 		return nil, err
 	}
 	return &reply{file: &file{name: f.FileName(format), media: format.Media, content: content.Bytes()}}, nil
+}
+
+func dimensionNames(ds []analytics.Dimension) string {
+	names := make([]string, len(ds))
+	for i, d := range ds {
+		names[i] = string(d)
+	}
+	return strings.Join(names, ", ")
 }
 
 // period reads the two ends of a range with a comma between them; nil when the

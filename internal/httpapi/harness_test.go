@@ -209,7 +209,7 @@ func (f *fixture) checkRequest(r *http.Request) {
 	body := r.Header.Get("Content-Encoding") == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && !r.URL.Query().Has("partial")
 	input := &openapi3filter.RequestValidationInput{
 		Request: r.Clone(f.Context()), QueryParams: r.URL.Query(),
-		PathParams: map[string]string{"id": path.Base(r.URL.Path)},
+		PathParams: map[string]string{"id": path.Base(r.URL.Path), "traceId": path.Base(r.URL.Path)},
 		Route:      &routers.Route{Spec: f.doc, PathItem: &openapi3.PathItem{}, Operation: &checked, Method: r.Method},
 		Options:    &openapi3filter.Options{ExcludeRequestBody: !body, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}

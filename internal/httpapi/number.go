@@ -33,6 +33,17 @@ func (thousandths) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeNumber}
 }
 
+// millionths is a number written with at most six decimals.
+type millionths int64
+
+// MarshalJSON writes a decimal number.
+func (n millionths) MarshalJSON() ([]byte, error) { return appendScaled(nil, int64(n), 6), nil }
+
+// Schema says what is written.
+func (millionths) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeNumber}
+}
+
 // appendScaled appends n ÷ 10^decimals without trailing zeros.
 func appendScaled(b []byte, n int64, decimals int) []byte {
 	u := uint64(n)

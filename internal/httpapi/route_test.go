@@ -159,6 +159,14 @@ func (r failing) Compare(context.Context, report.CompareRequest) (report.Compari
 	return report.Comparison{}, r.err
 }
 
+func (r failing) Traces(context.Context, report.TracesRequest) (report.Traces, error) {
+	return report.Traces{}, r.err
+}
+
+func (r failing) Trace(context.Context, report.TraceRequest) (report.Trace, error) {
+	return report.Trace{}, r.err
+}
+
 func (r failing) Flamegraph(context.Context, report.FlamegraphRequest) (*analytics.Node, error) {
 	panic(http.ErrAbortHandler)
 }

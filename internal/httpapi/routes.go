@@ -15,6 +15,7 @@ func (s *server) routes() []*route {
 	rs = append(rs, s.ingestRoutes()...)
 	rs = append(rs, s.analyticsRoutes()...)
 	rs = append(rs, s.streamRoutes()...)
+	rs = append(rs, s.traceRoutes()...)
 	rs = append(rs, s.priceRoutes()...)
 	rs = append(rs, s.priceListRoutes()...)
 	rs = append(rs, s.rerateRoutes()...)

@@ -25,6 +25,7 @@ const (
 	kindPrompts   = 'p'
 	kindCompare   = 'c'
 	kindEvents    = 'e'
+	kindTraces    = 't'
 
 	fingerprintSize = 8
 	checksumSize    = 6

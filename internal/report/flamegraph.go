@@ -19,7 +19,8 @@ const (
 // FlamegraphRequest asks for spend as a tree.
 type FlamegraphRequest struct {
 	analytics.Filter
-	// Levels are the dimensions from the root on.
+	// Levels are the dimensions from the root on, or Trace alone: the calls of
+	// traces by the names of the spans above them.
 	Levels []analytics.Dimension
 	// MaxNodes bounds the tree; 0 is analytics.DefaultMaxNodes.
 	MaxNodes int
@@ -31,8 +32,10 @@ type FlamegraphRequest struct {
 // Flamegraph answers with a tree whose nodes are exactly the sums of their
 // children.
 func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analytics.Node, error) {
-	if err := distinct("levels", r.Levels, MaxLevels); err != nil {
-		return nil, err
+	if !r.callTree() {
+		if err := distinct("levels", r.Levels, MaxLevels); err != nil {
+			return nil, err
+		}
 	}
 	nodes := r.MaxNodes
 	switch {
@@ -47,7 +50,9 @@ func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analyti
 	var root *analytics.Node
 	err := s.atOneMoment(ctx, func(m *moment) error {
 		var err error
-		if r.Baseline != nil {
+		if r.callTree() {
+			root, err = r.calls(ctx, m, nodes)
+		} else if r.Baseline != nil {
 			root, err = r.difference(ctx, m, nodes)
 		} else {
 			root, err = r.tree(ctx, m, nodes)
@@ -55,6 +60,41 @@ func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analyti
 		return err
 	})
 	return root, err
+}
+
+func (r *FlamegraphRequest) callTree() bool {
+	return len(r.Levels) == 1 && r.Levels[0] == analytics.Trace
+}
+
+// maxPaths bounds what a call tree is made of. Where there are more paths of
+// names, what the rest cost is one node.
+const maxPaths = 50_000
+
+func (r *FlamegraphRequest) calls(ctx context.Context, m *moment, nodes int) (*analytics.Node, error) {
+	ask := func(f analytics.Filter) (c analytics.Calls, err error) {
+		if c.Paths, err = m.callTree(ctx, analytics.CallTreeQuery{Filter: f, Limit: maxPaths}); err != nil {
+			return c, err
+		}
+		t, err := m.query(ctx, analytics.Query{Filter: f, Measures: analytics.MeasureTokens | analytics.MeasureSource})
+		if err == nil && len(t.Rows) > 0 {
+			c.Total = t.Rows[0]
+		}
+		return c, err
+	}
+	now, err := ask(r.Filter)
+	if err != nil || r.Baseline == nil {
+		if err != nil {
+			return nil, err
+		}
+		return analytics.CallTree(now, nil, nodes)
+	}
+	f := r.Filter
+	f.From, f.To = r.Baseline.From, r.Baseline.To
+	before, err := ask(f)
+	if err != nil {
+		return nil, err
+	}
+	return analytics.CallTree(now, &before, nodes)
 }
 
 // depth is the question whose rows are the nodes at a depth, the dearest first.

@@ -65,14 +65,15 @@ func TestFlamegraphRefuses(t *testing.T) {
 		request FlamegraphRequest
 		field   string
 	}{
-		"no level":        {FlamegraphRequest{}, "levels"},
-		"too many":        {FlamegraphRequest{Levels: all[:7]}, "levels"},
-		"one twice":       {FlamegraphRequest{Levels: []analytics.Dimension{"user", "model", "user"}}, "levels"},
-		"an unknown one":  {FlamegraphRequest{Levels: []analytics.Dimension{"trace"}}, "levels"},
-		"too few nodes":   {FlamegraphRequest{Levels: all[:2], MaxNodes: 1}, "maxNodes"},
-		"too many nodes":  {FlamegraphRequest{Levels: all[:2], MaxNodes: MaxNodes + 1}, "maxNodes"},
-		"less than none":  {FlamegraphRequest{Levels: all[:2], MaxNodes: -5}, "maxNodes"},
-		"tag with no tag": {FlamegraphRequest{Levels: []analytics.Dimension{"tag:"}}, "levels"},
+		"no level":         {FlamegraphRequest{}, "levels"},
+		"too many":         {FlamegraphRequest{Levels: all[:7]}, "levels"},
+		"one twice":        {FlamegraphRequest{Levels: []analytics.Dimension{"user", "model", "user"}}, "levels"},
+		"an unknown one":   {FlamegraphRequest{Levels: []analytics.Dimension{"traceId"}}, "levels"},
+		"trace beside one": {FlamegraphRequest{Levels: []analytics.Dimension{"trace", "model"}}, "levels"},
+		"too few nodes":    {FlamegraphRequest{Levels: all[:2], MaxNodes: 1}, "maxNodes"},
+		"too many nodes":   {FlamegraphRequest{Levels: all[:2], MaxNodes: MaxNodes + 1}, "maxNodes"},
+		"less than none":   {FlamegraphRequest{Levels: all[:2], MaxNodes: -5}, "maxNodes"},
+		"tag with no tag":  {FlamegraphRequest{Levels: []analytics.Dimension{"tag:"}}, "levels"},
 	} {
 		_, err := s.Flamegraph(t.Context(), c.request)
 		wantFault(t, name, err, fault.Invalid, c.field)

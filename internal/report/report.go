@@ -71,13 +71,27 @@ type moment struct {
 }
 
 func (m *moment) query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
+	return m.ask(q.AsOf, func(asOf int64) (analytics.Table, error) {
+		q.AsOf = asOf
+		return m.ledger.Query(ctx, q)
+	})
+}
+
+func (m *moment) callTree(ctx context.Context, q analytics.CallTreeQuery) (analytics.Table, error) {
+	return m.ask(q.AsOf, func(asOf int64) (analytics.Table, error) {
+		q.AsOf = asOf
+		return m.ledger.CallTree(ctx, q)
+	})
+}
+
+func (m *moment) ask(asOf int64, question func(asOf int64) (analytics.Table, error)) (analytics.Table, error) {
 	if m.asked {
 		if m.asOf == 0 { // the ledger was empty then, and 0 would be no bound
 			return analytics.Table{Revision: m.revision}, nil
 		}
-		q.AsOf = m.asOf
+		asOf = m.asOf
 	}
-	t, err := m.ledger.Query(ctx, q)
+	t, err := question(asOf)
 	switch {
 	case err != nil:
 		return t, err

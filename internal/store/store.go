@@ -55,6 +55,14 @@ type Ledger interface {
 	// Query answers one aggregate question. Sums are exact and of one moment.
 	Query(ctx context.Context, q analytics.Query) (analytics.Table, error)
 
+	// CallTree sums the selected calls by their place in the calls of their traces:
+	// Names are the span names from the top down to the call itself, the measures
+	// those of MeasureTokens and MeasureSource, the order dearest first, then by
+	// analytics.JoinPath. A call stands below the span that its parent's id names in
+	// its project and trace, of several the earliest, then that of the lowest id; or
+	// at the top, when there is none or it is itself.
+	CallTree(ctx context.Context, q analytics.CallTreeQuery) (analytics.Table, error)
+
 	// Bloat ranks single calls against the median of their group.
 	Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error)
 

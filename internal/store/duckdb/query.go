@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -16,7 +17,10 @@ func dialect() *sqlquery.Dialect {
 		Micros:   "epoch_us(ts)",
 		CountIf:  func(condition string) string { return "count_if(" + condition + ")" },
 		Quantile: func(column, fraction string) string { return "quantile_disc(" + column + ", " + fraction + ")" },
-		Time:     func(t time.Time) any { return t.UTC() },
+		Earliest: func(value string, keys ...string) string {
+			return "arg_min(" + value + ", row(" + strings.Join(keys, ", ") + "))"
+		},
+		Time: func(t time.Time) any { return t.UTC() },
 	}
 }
 
@@ -25,16 +29,31 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 	var t analytics.Table
 	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
-		ask := sqlquery.Asker{
-			Dialect: dialect(),
-			Querier: selecter{db},
-			Sums:    func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) { return findSums(ctx, db, q) },
-		}
-		t, err = ask.Answer(ctx, q)
+		t, err = asker(db).Answer(ctx, q)
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
 	})
 	return t, err
+}
+
+// CallTree implements store.Ledger.
+func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analytics.Table, error) {
+	var t analytics.Table
+	err := e.read(ctx, func(db querier, at position) (err error) {
+		q.AsOf = at.bound(q.AsOf)
+		t, err = asker(db).CallTree(ctx, q)
+		t.AsOf, t.Revision = q.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+func asker(db querier) sqlquery.Asker {
+	return sqlquery.Asker{
+		Dialect: dialect(),
+		Querier: selecter{db},
+		Sums:    func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) { return findSums(ctx, db, q) },
+	}
 }
 
 // querier is what a *sql.DB, a connection and a transaction have in common.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,9 @@ func dialect() *sqlquery.Dialect {
 		Quantile: func(column, fraction string) string {
 			return "percentile_disc(" + fraction + ") WITHIN GROUP (ORDER BY " + column + ")"
 		},
+		Earliest: func(value string, keys ...string) string {
+			return "(array_agg(" + value + " ORDER BY " + strings.Join(keys, ", ") + "))[1]"
+		},
 		Time:  func(t time.Time) any { return t.UnixMicro() },
 		Holds: holds,
 	}
@@ -33,17 +37,33 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) (err error) {
 		ask := q
 		ask.AsOf = at.bound(q.AsOf)
-		asker := sqlquery.Asker{Dialect: dialect(), Querier: selecter{tx}, Sums: func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) {
-			if e.opts.NoSums {
-				return nil, nil
-			}
-			return findSums(ctx, tx, q, at.last)
-		}}
-		t, err = asker.Answer(ctx, ask)
+		t, err = e.asker(tx, at).Answer(ctx, ask)
 		t.AsOf, t.Revision = ask.AsOf, at.revision
 		return err
 	})
 	return t, err
+}
+
+// CallTree implements store.Ledger.
+func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analytics.Table, error) {
+	var t analytics.Table
+	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) (err error) {
+		ask := q
+		ask.AsOf = at.bound(q.AsOf)
+		t, err = e.asker(tx, at).CallTree(ctx, ask)
+		t.AsOf, t.Revision = ask.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+func (e *Engine) asker(tx pgx.Tx, at position) sqlquery.Asker {
+	return sqlquery.Asker{Dialect: dialect(), Querier: selecter{tx}, Sums: func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) {
+		if e.opts.NoSums {
+			return nil, nil
+		}
+		return findSums(ctx, tx, q, at.last)
+	}}
 }
 
 // selecter is a transaction for sqlquery.

@@ -48,6 +48,8 @@ func Value(r *usage.Record, d analytics.Dimension, bySent bool) string {
 		return r.SessionID
 	case analytics.Operation:
 		return r.Operation
+	case analytics.Trace:
+		return r.TraceID
 	case analytics.Tier:
 		return r.ServiceTier
 	}
@@ -207,6 +209,9 @@ func aggregate(g *group, m analytics.Measures) analytics.Row {
 	}
 	if has(analytics.MeasureP95) {
 		row.P95Micros = quantile(latencies, 95)
+	}
+	if has(analytics.MeasureRoot) {
+		row.Root, row.End = rootOf(g.records)
 	}
 	if !has(analytics.MeasureErrors) {
 		row.Errors = 0

@@ -77,7 +77,7 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 		selects = append(selects, e+" AS g"+strconv.Itoa(i))
 		groups = append(groups, e)
 	}
-	if f.cells {
+	if f.cells = f.cells || q.Measures&analytics.MeasureRoot != 0; f.cells {
 		a.joins = append(a.joins, "JOIN cells ON cells.id = "+base+".cell")
 	}
 	bucket := d.Period(q.Grain)

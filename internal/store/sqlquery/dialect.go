@@ -23,6 +23,8 @@ type Dialect struct {
 	CountIf func(condition string) string
 	// Quantile is the discrete quantile of a column.
 	Quantile func(column, fraction string) string
+	// Earliest is the value of the first row of a group in the order of the keys.
+	Earliest func(value string, keys ...string) string
 	// Time is the value that is bound for a point in time.
 	Time func(time.Time) any
 	// Holds says whether the engine can hold a text at all; nil is any. What it

@@ -58,6 +58,7 @@ var cellDimensions = map[analytics.Dimension]string{
 var eventDimensions = map[analytics.Dimension]string{
 	analytics.User:    "user_id",
 	analytics.Session: "session_id",
+	analytics.Trace:   "trace",
 }
 
 // Where compiles a filter into a condition on events; asOf bounds the commits

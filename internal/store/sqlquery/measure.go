@@ -91,8 +91,15 @@ func (d *Dialect) measures(m analytics.Measures) []measure {
 			number("sum("+t.sql+")", t.kept, func(r *analytics.Row) *int64 { return &r.ClassTokens[t.class] })
 		}
 	}
+	if m&analytics.MeasureRoot != 0 {
+		add(d.Earliest(spanName, "parent_span IS NOT NULL", "ts", "events.id"), "", "", func(r *analytics.Row) any { return textScanner{&r.Root} })
+		add("max("+d.Micros+" + latency)", "", "", func(r *analytics.Row) any { return timeScanner{&r.End} })
+	}
 	return out
 }
+
+// spanName is what usage.Event.SpanName is, where events and cells are joined.
+const spanName = "coalesce(events.name, nullif(cells.operation, ''), cells.feature)"
 
 // Sum is a column of hours: what it keeps of an hour's events.
 type Sum struct{ Column, Of string }

@@ -125,7 +125,7 @@ func numbers(ns []int64) string {
 // the whole, which percentiles do not, and whether its groups stand in cells and
 // tag sets.
 func foldable(q analytics.Query) bool {
-	if len(q.GroupBy) == 0 || q.Grain > 0 || q.Measures&analytics.MeasureP95 != 0 {
+	if len(q.GroupBy) == 0 || q.Grain > 0 || q.Measures&(analytics.MeasureP95|analytics.MeasureRoot) != 0 {
 		return false
 	}
 	for _, d := range q.GroupBy {

@@ -48,6 +48,23 @@ func (s intScanner) Scan(v any) error {
 	return nil
 }
 
+// textScanner reads a text; NULL is "".
+type textScanner struct{ s *string }
+
+func (s textScanner) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*s.s = ""
+	case string:
+		*s.s = v
+	case []byte:
+		*s.s = string(v)
+	default:
+		return fmt.Errorf("text arrived as %T", v)
+	}
+	return nil
+}
+
 // timeScanner reads a UTC timestamp, or microseconds since 1970; NULL is the zero
 // time.
 type timeScanner struct{ t *time.Time }

@@ -59,7 +59,7 @@ func testDifferential(t *testing.T, open Opener) {
 }
 
 func randomDimension(r *rand.Rand) analytics.Dimension {
-	all := append([]analytics.Dimension{analytics.Tag("team"), analytics.Tag("tier"), analytics.Tag("a:b"), analytics.Tag("nothing"), analytics.Tier}, analytics.Dimensions...)
+	all := append([]analytics.Dimension{analytics.Tag("team"), analytics.Tag("tier"), analytics.Tag("a:b"), analytics.Tag("nothing"), analytics.Tier, analytics.Trace}, analytics.Dimensions...)
 	return all[r.IntN(len(all))]
 }
 
@@ -79,7 +79,7 @@ func randomFilter(r *rand.Rand) analytics.Filter {
 	if r.IntN(4) == 0 {
 		f.Sources = []usage.Source{usage.Source(r.IntN(4)), usage.Source(r.IntN(4))}
 	}
-	values := []string{"", "chat", "search", "gpt-4o", "openai", "ann", "red", "green", "default", "shop", "production", "s-1", "plan", "sales", "naïve", "batch"}
+	values := []string{"", "chat", "search", "gpt-4o", "openai", "ann", "red", "green", "default", "shop", "production", "s-1", "plan", "sales", "naïve", "batch", "t3", "t7"}
 	for range r.IntN(3) {
 		if f.Any == nil {
 			f.Any = map[analytics.Dimension][]string{}

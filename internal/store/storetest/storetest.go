@@ -49,6 +49,7 @@ func Run(t *testing.T, open Opener) {
 		{"MissingValues", testMissingValues},
 		{"OneProjectAlone", testOneProject},
 		{"Differential", testDifferential},
+		{"CallTree", testCallTree},
 
 		{"AsOf", testAsOf},
 		{"Receipt", testReceipt},
