@@ -37,9 +37,9 @@ func mount(t *testing.T) *disk {
 
 // outcome is what one run saw.
 type outcome struct {
-	hits                             int
-	where                            string
-	refused, ended, degraded, silent bool
+	hits                              int
+	where                             string
+	refused, ended, aborted, degraded bool
 }
 
 // live starts the program and waits until it works, refuses to store, or ended
@@ -56,6 +56,7 @@ func live(t *testing.T, d *disk, o *outcome) *server {
 			t.Fatalf("%v\n%s", err, s.log)
 		}
 		o.ended = true
+		o.aborted = o.aborted || engineAborts(s.log.String())
 		return nil
 	}
 	o.refused = o.refused || status == http.StatusServiceUnavailable
@@ -221,7 +222,7 @@ func TestMatrix(t *testing.T) {
 				defer mu.Unlock()
 				for name, is := range map[string]bool{
 					"fault struck": o.hits > 0, "some batch was refused with 503": o.refused,
-					"a start ended with a sentence": o.ended, "a loss was reported": o.degraded,
+					"a start ended with a sentence": o.ended, "a loss was reported": o.degraded, "the engine ended the process": o.aborted,
 				} {
 					if is {
 						tally[name]++

@@ -162,7 +162,8 @@ func readUndo(dir string) ([]part, error) {
 }
 
 // takeBack undoes a checkpoint that was cut off. One whose header is in place is
-// complete and stays, unless damaged says that the file does not open with it.
+// complete and made durable, unless damaged says that the file does not open with
+// it.
 func takeBack(dir string, damaged bool) error {
 	parts, err := readUndo(dir)
 	if err != nil || len(parts) == 0 {
@@ -178,7 +179,9 @@ func takeBack(dir string, damaged bool) error {
 		return fmt.Errorf("take back a checkpoint: %w", err)
 	}
 	if !damaged && !bytes.Equal(now, parts[0].bytes) {
-		return nil
+		// Complete, but for the headers' sync perhaps: what failed to be synced is
+		// written by no later sync, so it is written again.
+		parts = []part{{0, now}}
 	}
 	// The headers come last: until they are back, a start finds them changed or
 	// this file, and tries again.
