@@ -25,7 +25,7 @@ var layers = map[string]int{
 var relatives = map[string][]string{
 	"store/engines":     {"store/duckdb", "store/postgres"}, // the only list of engines
 	"store/postgres":    {"store/sqlquery"},
-	"store/duckdb":      {"store/sqlquery"},
+	"store/duckdb":      {"store/sqlquery", "store/dedupe"},
 	"store/storetest":   {"store/reference"},
 	"ingest/csvevents":  {"ingest/textrows"},
 	"ingest/calllog":    {"ingest/textrows"},

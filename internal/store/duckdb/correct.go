@@ -141,8 +141,8 @@ func (e *Engine) Prune(ctx context.Context, before time.Time) (int64, error) {
 		if err := w.seal(ctx, n, changed); err != nil {
 			return err
 		}
-		w.known.forget()
-		return e.counts.load(ctx, w.conn)
+		w.known.Forget()
+		return e.countSpans(ctx, w.conn)
 	})
 	return removed, err
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/dedupe"
 )
 
 // Options configure Open. The zero value of a field takes its default.
@@ -74,7 +75,7 @@ type Engine struct {
 	readers  chan struct{}
 	last     atomic.Int64 // number of the last commit
 	queued   atomic.Int64
-	counts   spanCounts
+	counts   dedupe.Spans
 	degraded atomic.Pointer[string]
 	trouble  trouble
 	standby  atomic.Bool // open for reading only
@@ -206,7 +207,7 @@ func (e *Engine) load(ctx context.Context, db *sql.DB) error {
 	if sentence != "" {
 		e.degraded.Store(&sentence)
 	}
-	return e.counts.load(ctx, db)
+	return e.countSpans(ctx, db)
 }
 
 // position is the moment that an answer is of.
@@ -266,7 +267,7 @@ var errDown = &fault.Error{Code: fault.Unavailable, Message: "the ledger cannot 
 // a second, whether that works again, so that a server which nobody sends to any
 // more, because it is not healthy, notices that it is.
 func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
-	h := store.Health{Events: e.counts.sum(), Queued: e.queued.Load()}
+	h := store.Health{Events: e.counts.Sum(), Queued: e.queued.Load()}
 	if d := e.degraded.Load(); d != nil {
 		h.Degraded = *d
 	}

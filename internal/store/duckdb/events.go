@@ -12,6 +12,7 @@ import (
 	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/dedupe"
 	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -66,8 +67,8 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 		for need := 2 * want; ; need *= 8 {
 			// The span of the newest moment wanted, and as many before it as hold
 			// enough events if all of them match.
-			lowest, older := e.counts.back(spanOf(top.Add(-time.Microsecond)), need)
-			bottom := time.UnixMicro(lowest * span.Microseconds()).UTC()
+			lowest, older := e.counts.Back(dedupe.SpanOf(top.Add(-time.Microsecond)), need)
+			bottom := time.UnixMicro(lowest * dedupe.Span.Microseconds()).UTC()
 			if !older || !f.From.IsZero() && !bottom.After(f.From) {
 				bottom, older = f.From, false
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/store/dedupe"
 	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -55,19 +56,19 @@ func (s *summer) load(ctx context.Context, q querier) error {
 
 // next lists consecutive hours that are settled and not summed up yet, oldest
 // first, as many as one round takes.
-func (s *summer) next(counts *spanCounts, now time.Time, settled time.Duration) (hours []int64) {
+func (s *summer) next(counts *dedupe.Spans, now time.Time, settled time.Duration) (hours []int64) {
 	events := 0
-	for _, h := range counts.hours() {
-		if s.done[h.hour] || s.skip[h.hour] || sqlquery.HourStart(h.hour+1).Add(settled).After(now) || now.Sub(s.touched[h.hour]) < settled {
+	for _, h := range counts.Hours() {
+		if s.done[h.Hour] || s.skip[h.Hour] || sqlquery.HourStart(h.Hour+1).Add(settled).After(now) || now.Sub(s.touched[h.Hour]) < settled {
 			if len(hours) > 0 {
 				break // what lies between is not ours to sum
 			}
 			continue
 		}
-		if len(hours) > 0 && (s.alone || events+h.events > sumAtOnce) {
+		if len(hours) > 0 && (s.alone || events+h.Events > sumAtOnce) {
 			break
 		}
-		hours, events = append(hours, h.hour), events+h.events
+		hours, events = append(hours, h.Hour), events+h.Events
 	}
 	return hours
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/dedupe"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -104,7 +105,7 @@ func (e *Engine) do(ctx context.Context, fn func(ctx context.Context, w *writer)
 // appenders on it, and the memory of what is stored.
 type writer struct {
 	e       *Engine
-	known   *known
+	known   *dedupe.Known
 	conn    *sql.Conn
 	events  *duck.Appender
 	commits *duck.Appender
@@ -117,7 +118,7 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
-	w := &writer{e: e, known: newKnown(e.opts.IdentityMemory, &e.counts), nextCheckpoint: checkpointAt}
+	w := &writer{e: e, known: dedupe.NewKnown(e.opts.IdentityMemory, &e.counts), nextCheckpoint: checkpointAt}
 	if err := w.sums.load(ctx, e.db); err != nil {
 		return nil, err
 	}
@@ -260,49 +261,27 @@ func (w *writer) failed(ctx context.Context, cause error, jobs []*appendJob) err
 }
 
 func (w *writer) store(ctx context.Context, jobs []*appendJob) error {
-	var recs []*usage.Record
-	for _, j := range jobs {
-		for i := range j.records {
-			recs = append(recs, &j.records[i])
-		}
+	batches := make([][]usage.Record, len(jobs))
+	for i, j := range jobs {
+		batches[i] = j.records
 	}
-	verdicts, err := w.known.judge(ctx, w.conn, recs)
+	receipts, err := dedupe.Store(ctx, w.known, w, batches)
 	if err != nil {
 		return err
 	}
-	var new []*usage.Record
-	for i, v := range verdicts {
-		if v == fresh {
-			new = append(new, recs[i])
-		}
-	}
-	if len(new) > 0 {
-		if err := w.insert(ctx, new); err != nil {
-			return err
-		}
-		w.known.stored(new)
-	}
-	n := w.e.last.Load()
-	i := 0
-	for _, j := range jobs {
-		j.receipt.Outcomes = make([]store.Outcome, len(j.records))
-		for k := range j.records {
-			switch verdicts[i] {
-			case fresh:
-				j.receipt.Commit = n
-			case duplicate:
-				j.receipt.Outcomes[k] = store.Duplicate
-			case conflict:
-				j.receipt.Outcomes[k] = store.Conflict
-			}
-			i++
-		}
+	for i, j := range jobs {
+		j.receipt = receipts[i]
 	}
 	return nil
 }
 
-func (w *writer) insert(ctx context.Context, recs []*usage.Record) error {
+// Insert implements dedupe.Ledger.
+func (w *writer) Insert(ctx context.Context, recs []*usage.Record) (int64, error) {
 	n := w.e.last.Load() + 1
+	return n, w.insert(ctx, n, recs)
+}
+
+func (w *writer) insert(ctx context.Context, n int64, recs []*usage.Record) error {
 	if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 		return err
 	}
@@ -445,7 +424,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 		_ = w.exec(ctx, `ROLLBACK`)
 	}
 	w.disconnect()
-	w.known.forget()
+	w.known.Forget()
 	w.e.cells.forget()
 	w.e.tags.forget()
 	db := w.e.db
@@ -453,7 +432,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 	var last int64
 	if db != nil && !isFatal(cause) && !isDisk(cause) && !errors.Is(cause, errReopen) {
 		healthy = db.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM commits`).Scan(&last) == nil &&
-			w.e.counts.load(ctx, db) == nil
+			w.e.countSpans(ctx, db) == nil
 	}
 	if healthy {
 		w.e.last.Store(max(w.e.last.Load(), last))

@@ -1,4 +1,4 @@
-package duckdb
+package dedupe
 
 import (
 	"math/bits"
