@@ -77,6 +77,10 @@ prices: published ## Build the shipped price book anew from the published list (
 fuzz: compiler ## Fuzz every parser for FUZZTIME (10s) each
 	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' sh tools/fuzz.sh
 
+.PHONY: faults
+faults: compiler ## Let every operation on the data directory fail in turn; 20 minutes (needs root and FUSE)
+	COSTPROF_FAULTS=all COSTPROF_REQUIRE=fuse,mount $(GO) test ./e2e/faults -run Matrix -v -parallel 4 -timeout 120m | grep -v '^=== '
+
 .PHONY: clean
 clean: ## Remove what was built; data directories stay
 	rm -rf bin coverage.out e2e/genai/node_modules

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
+	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/engines"
 )
 
@@ -16,7 +19,8 @@ type doctorCmd struct {
 func (*doctorCmd) Help() string {
 	return `After a crash that damaged the ledger's log the server says so in /health until somebody has looked: what was
 found is kept in quarantine-… inside the data directory. Events that were lost can be sent again; those that were
-not lost are recognised. The server must be stopped.
+not lost are recognised. It also says whether the next start will find a disk with room, a clock that runs forward,
+and an end that was clean. The server must be stopped. Exit code 0 when nothing has to be done, 1 otherwise.
 
 Examples:
 
@@ -25,24 +29,46 @@ Examples:
 }
 
 func (c *doctorCmd) Run(s *session) error {
-	look := engines.Loss
+	accepted := ""
 	if c.AcceptLoss {
-		look = engines.AcceptLoss
+		var err error
+		if accepted, err = engines.AcceptLoss(c.Data); err != nil {
+			return err
+		}
 	}
-	loss, err := look(c.Data)
+	loss, err := engines.Loss(c.Data)
 	if err != nil {
 		return err
 	}
-	if s.root.JSON {
-		return s.writeValue(map[string]any{"loss": loss, "accepted": c.AcceptLoss && loss != ""})
+	found, err := engines.Examine(c.Data)
+	if err != nil {
+		return err
 	}
-	switch {
-	case loss == "":
-		fmt.Fprintf(s.out, "No loss is on record in %s.\n", c.Data)
-	case c.AcceptLoss:
-		fmt.Fprintf(s.out, "Accepted: %s.\n", loss)
-	default:
-		fmt.Fprintf(s.out, "On record: %s.\nTo accept it: costprof doctor --data %s --accept-loss\n", loss, c.Data)
+	healthy := !slices.ContainsFunc(found, func(f store.Finding) bool { return f.Problem })
+	if s.root.JSON {
+		if err := s.writeValue(map[string]any{"loss": cmp.Or(accepted, loss), "accepted": accepted != "", "healthy": healthy, "findings": found}); err != nil {
+			return err
+		}
+	} else {
+		c.print(s, accepted, found)
+	}
+	if !healthy {
+		return errSilent
 	}
 	return nil
+}
+
+func (c *doctorCmd) print(s *session, accepted string, found []store.Finding) {
+	if accepted != "" {
+		fmt.Fprintf(s.out, "Accepted: %s.\n", accepted)
+	}
+	for _, f := range found {
+		fmt.Fprintf(s.out, "%s.\n", printable(f.What))
+		if f.Do != "" {
+			fmt.Fprintf(s.out, "  What to do: %s.\n", f.Do)
+		}
+	}
+	if len(found) == 0 {
+		fmt.Fprintf(s.out, "Nothing is wrong with %s.\n", c.Data)
+	}
 }

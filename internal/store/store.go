@@ -229,6 +229,14 @@ type Health struct {
 	Queued int64
 }
 
+// Finding is something worth knowing about data at rest.
+type Finding struct {
+	// Problem says that somebody has to do something, Do what.
+	Problem bool   `json:"problem"`
+	What    string `json:"what"`
+	Do      string `json:"do,omitempty"`
+}
+
 // Engine is an open ledger with its catalog.
 type Engine interface {
 	Ledger

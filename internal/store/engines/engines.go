@@ -45,6 +45,9 @@ func Open(ctx context.Context, o Options) (store.Engine, error) {
 // "" for none. It fails with fault.Conflict while a server holds the directory.
 func Loss(dir string) (string, error) { return duckdb.Loss(dir) }
 
+// Examine looks at a data directory that no server holds.
+func Examine(dir string) ([]store.Finding, error) { return duckdb.Examine(dir, time.Now()) }
+
 // AcceptLoss forgets a loss that an earlier start reported; it returns the
 // sentence that was on record, "" for none.
 func AcceptLoss(dir string) (string, error) { return duckdb.AcceptLoss(dir) }
