@@ -71,7 +71,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run, "live": hub.Run, "access": access.Run}, nil
+	return api, map[string]worker{"prices": prices.Run, "live": hub.Run, "access": access.Run, "memory": giveBack}, nil
 }
 
 // corrected is an engine that says when stored events were changed or removed.
