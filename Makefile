@@ -83,9 +83,9 @@ faults: compiler ## Let every operation on the data directory fail in turn; 20 m
 
 .PHONY: clean
 clean: ## Remove what was built; data directories stay
-	rm -rf bin coverage.out e2e/genai/node_modules
+	rm -rf bin coverage.out e2e/genai/node_modules e2e/sse/node_modules
 
-# The published price package, for the test that compares our prices with it.
+# The published packages that tests hold us against: prices, and a client of streams.
 .PHONY: published
 published:
 	@sh tools/published.sh

@@ -37,17 +37,17 @@ func main() {
 	defer stop()
 
 	scenarios := map[string]func(context.Context, options) error{
-		"ingest": benchIngest, "fill": benchFill, "start": benchStart, "query": benchQuery, "loaded": benchLoaded, "memory": benchMemory,
+		"ingest": benchIngest, "fill": benchFill, "start": benchStart, "query": benchQuery, "loaded": benchLoaded, "sse": benchSSE, "memory": benchMemory,
 	}
 	names := flag.Args()
 	if len(names) == 0 || names[0] == "all" {
-		names = []string{"ingest", "fill", "start", "query", "loaded", "memory"}
+		names = []string{"ingest", "fill", "start", "query", "loaded", "memory", "sse"}
 	}
 	fmt.Printf("%s/%s, %d CPUs, %s, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
 	for _, name := range names {
 		run, ok := scenarios[name]
 		if !ok {
-			fmt.Fprintf(os.Stderr, "bench: no scenario %q; there are ingest, fill, start, query, loaded, memory\n", name)
+			fmt.Fprintf(os.Stderr, "bench: no scenario %q; there are ingest, fill, start, query, loaded, memory, sse\n", name)
 			os.Exit(2)
 		}
 		fmt.Printf("\n## %s\n", name)

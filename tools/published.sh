@@ -1,23 +1,29 @@
-# Installs the published price package that e2e/genai compares our prices with.
-# Without Node.js the comparison is left out, and said so, unless
-# COSTPROF_REQUIRE names it.
+# Installs the published npm packages that tests hold us against: the price
+# package for e2e/genai, an EventSource client for e2e/sse. Without Node.js they
+# are left out, and said so, unless COSTPROF_REQUIRE names them.
 set -eu
-dir=e2e/genai
-want=$(sed -n 's|.*"@pydantic/genai-prices": "\([^"]*\)".*|\1|p' $dir/package.json)
 
-without() {
+# install DIR PACKAGE NAME WHAT: NAME is that of COSTPROF_REQUIRE.
+install() {
+	want=$(sed -n "s|.*\"$2\": \"\([^\"]*\)\".*|\1|p" "$1/package.json")
+	if grep -qs "\"version\": \"$want\"" "$1/node_modules/$2/package.json"; then return; fi
+	lack=
+	if ! command -v node >/dev/null 2>&1; then
+		lack="Node.js is not here"
+	elif ! command -v npm >/dev/null 2>&1; then
+		lack="npm is not here"
+	elif ! npm install --prefix "$1" --no-package-lock --no-audit --no-fund --loglevel=error; then
+		lack="npm could not install $2 $want"
+	fi
+	[ -n "$lack" ] || return 0
 	case ",${COSTPROF_REQUIRE:-}," in
-	*,genai,*)
-		echo "$1, and the comparison with the published prices is required" >&2
+	*,"$3",*)
+		echo "$lack, and $4 is required" >&2
 		exit 1
 		;;
 	esac
-	echo "$1: prices are not compared with the published package"
-	exit 0
+	echo "$lack: no $4"
 }
 
-if grep -qs "\"version\": \"$want\"" $dir/node_modules/@pydantic/genai-prices/package.json; then exit 0; fi
-command -v node >/dev/null 2>&1 || without "Node.js is not here"
-command -v npm >/dev/null 2>&1 || without "npm is not here"
-npm install --prefix $dir --no-package-lock --no-audit --no-fund --loglevel=error ||
-	without "npm could not install @pydantic/genai-prices $want"
+install e2e/genai @pydantic/genai-prices genai "comparison with the published prices"
+install e2e/sse eventsource eventsource "following of streams with a published client"

@@ -29,7 +29,7 @@ const (
 	pace = 100 * time.Millisecond
 	// rate is how many events all streams of a view together take in a second: with
 	// very many streams each is told less often.
-	rate = 5000
+	rate = 2500
 	// checkEvery is how often a followed ledger is asked whether anything happened
 	// to it that was not announced.
 	checkEvery = time.Second
