@@ -96,8 +96,10 @@ func (c *comparer) everything(ctx context.Context, m *moment) ([]moved, error) {
 	return differences(was.Rows, is.Rows), nil
 }
 
-// candidates is how many of the dearest rows of each period are looked at first.
-const candidates = 2_000
+// candidates is how many of the dearest rows of each period are looked at first:
+// enough for two pages, and few enough to be named in a question, which takes
+// seconds with thousands of names.
+const candidates = 250
 
 // dearest ranks the rows that are among the dearest of a period, as far as they
 // are also the first ones of all: a row that is dear in neither period cannot
@@ -176,7 +178,11 @@ func nameKey(names []string) string { return strings.Join(names, "\x00") }
 
 // explain makes the rows of the names, which keep their order.
 func (c *comparer) explain(ctx context.Context, m *moment, names [][]string) ([]Change, error) {
-	cells, err := c.cells(ctx, m, c.only(names), c.GroupBy)
+	f := c.Filter
+	if c.more || c.offset > 0 {
+		f = c.only(names)
+	}
+	cells, err := c.cells(ctx, m, f, c.GroupBy)
 	if err != nil {
 		return nil, err
 	}
