@@ -94,6 +94,10 @@ func life(t *testing.T, d *disk, b *book) (o outcome) {
 			// The fault is mended under the running server.
 			o.hits, o.where = d.Hit()
 			d.Set(faultfs.Fault{})
+			if s.health(t, 30*time.Second, http.StatusOK); engineAborts(s.dead()) {
+				o.aborted = true
+				return o
+			}
 			s.healthy(t)
 		}
 		b.check(t, s)

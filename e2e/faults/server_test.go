@@ -264,6 +264,7 @@ func (b *book) deliver(t *testing.T, s *server, n, tries int) bool {
 // twice, and the totals are those of the events. It returns how many there are.
 func (b *book) check(t *testing.T, s *server) int {
 	t.Helper()
+	s.idle(t)
 	seen, cost := map[string]int{}, 0.0
 	for path := "/api/v1/events?limit=1000&from=2020-01-01"; path != ""; {
 		var page struct {
@@ -315,6 +316,21 @@ func (b *book) check(t *testing.T, s *server) int {
 	return len(seen)
 }
 
+// idle waits until no price is being applied to stored calls: a total would be
+// of another moment than the events.
+func (s *server) idle(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && !s.ended(); time.Sleep(20 * time.Millisecond) {
+		var runs struct{ Data []struct{ State string } }
+		if s.get("/api/v1/jobs?limit=100", &runs) != http.StatusOK {
+			return
+		}
+		if !slices.ContainsFunc(runs.Data, func(r struct{ State string }) bool { return r.State == "running" }) {
+			return
+		}
+	}
+}
+
 // whole sends again what was not acknowledged; then everything is there once.
 func (b *book) whole(t *testing.T, s *server) {
 	t.Helper()
@@ -326,6 +342,14 @@ func (b *book) whole(t *testing.T, s *server) {
 	if n := b.check(t, s); n != b.sent*b.size {
 		t.Fatalf("%d events are stored, %d were sent", n, b.sent*b.size)
 	}
+}
+
+// dead is the log of a process that ended, "" while it runs.
+func (s *server) dead() string {
+	if !s.ended() {
+		return ""
+	}
+	return s.log.String()
 }
 
 // sentence says whether a program that ended said why in one line, and did not

@@ -163,8 +163,12 @@ func (o Options) withDefaults() Options {
 // connect opens the database file, without any judgement of what is in it;
 // further is added to the engine's settings.
 func (o Options) connect(ctx context.Context, further string) (*sql.DB, error) {
+	return o.connectTo(ctx, ledgerFile, further)
+}
+
+func (o Options) connectTo(ctx context.Context, name, further string) (*sql.DB, error) {
 	dsn := fmt.Sprintf("%s?memory_limit=%dB&checkpoint_threshold=1TB&auto_checkpoint_skip_wal_threshold=1000000000000&temp_directory=%s%s",
-		filepath.Join(o.Dir, ledgerFile), o.MemoryLimit, filepath.Join(o.Dir, "spill"), further)
+		filepath.Join(o.Dir, name), o.MemoryLimit, filepath.Join(o.Dir, "spill"), further)
 	if o.Threads > 0 {
 		dsn += fmt.Sprintf("&threads=%d", o.Threads)
 	}

@@ -36,6 +36,9 @@ func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.makeLedger(ctx); err != nil {
+		return nil, err
+	}
 	if err := takeBack(dir, false); err != nil {
 		return nil, err
 	}
@@ -88,6 +91,41 @@ func (e *Engine) recover(ctx context.Context) (_ *sql.DB, err error) {
 	}
 	e.last.Store(max(last, promised))
 	return db, nil
+}
+
+// makeLedger makes an empty ledger where there is none, whole or not at all: a
+// file whose making was cut off would open no more.
+func (e *Engine) makeLedger(ctx context.Context) error {
+	path := filepath.Join(e.opts.Dir, ledgerFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	const unborn = "new-" + ledgerFile
+	leftovers, err := filepath.Glob(filepath.Join(e.opts.Dir, unborn+"*"))
+	if err != nil {
+		return err
+	}
+	for _, left := range leftovers {
+		if err := os.Remove(left); err != nil {
+			return fmt.Errorf("make the ledger: %w", err)
+		}
+	}
+	db, err := e.opts.connectTo(ctx, unborn, "")
+	if err != nil {
+		return fmt.Errorf("make the ledger: %w", err)
+	}
+	_, err = db.ExecContext(ctx, `CHECKPOINT`)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("make the ledger: %w", err)
+	}
+	made := filepath.Join(e.opts.Dir, unborn)
+	if err := syncDir(made); err != nil { // any file can be synced so
+		return fmt.Errorf("make the ledger: %w", err)
+	}
+	if err := os.Rename(made, path); err != nil {
+		return fmt.Errorf("make the ledger: %w", err)
+	}
+	return syncDir(e.opts.Dir)
 }
 
 // writable opens the ledger for writing, with today's schema.
