@@ -14,27 +14,22 @@ import (
 
 const days = 90
 
-// filledUntil reads when the filled ledger ends.
-func filledUntil(o options) (time.Time, error) {
-	b, err := os.ReadFile(filepath.Join(o.dir, "bench-until"))
-	if err != nil {
-		return time.Time{}, fmt.Errorf("run the scenario fill first: %w", err)
-	}
-	return time.Parse(time.RFC3339, string(b))
-}
-
 // benchFill makes a ledger of 90 days that ends now, priced, through the engine
 // itself. An existing one is kept.
 func benchFill(ctx context.Context, o options) error {
-	if until, err := filledUntil(o); err == nil {
-		fmt.Printf("%s holds a ledger until %s already\n", o.dir, until.Format(time.RFC3339))
+	p, err := o.filled(ctx)
+	if err != nil {
+		return err
+	}
+	if until, err := filledUntil(ctx, o); err == nil {
+		fmt.Printf("a ledger until %s is there already\n", until.Format(time.RFC3339))
 		return nil
 	}
 	book, err := pricing.Shipped()
 	if err != nil {
 		return err
 	}
-	e, err := engines.Open(ctx, engines.Options{Dir: o.dir})
+	e, err := engines.Open(ctx, p.options())
 	if err != nil {
 		return err
 	}
@@ -64,14 +59,23 @@ func benchFill(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	took := time.Since(begin)
+	ends := []byte(until.Format(time.RFC3339))
+	if p.database() {
+		if _, err := e.InitSetting(ctx, untilName, ends); err != nil {
+			return err
+		}
+	}
 	if err := e.Close(); err != nil {
 		return err
 	}
-	took := time.Since(begin)
-	size := int64(0)
-	if info, err := os.Stat(filepath.Join(o.dir, "ledger.duckdb")); err == nil {
-		size = info.Size()
+	size, err := o.size(ctx, p)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("%d events in %.0f s, one caller with batches of 5,000: %.0f events/s; file %d MB\n", o.events, took.Seconds(), float64(o.events)/took.Seconds(), size>>20)
-	return os.WriteFile(filepath.Join(o.dir, "bench-until"), []byte(until.Format(time.RFC3339)), 0o600)
+	fmt.Printf("%d events in %.0f s, one caller with batches of 5,000: %.0f events/s; %d MB on disk\n", o.events, took.Seconds(), float64(o.events)/took.Seconds(), size>>20)
+	if p.database() {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(o.dir, untilName), ends, 0o600)
 }

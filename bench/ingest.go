@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,12 +104,12 @@ func benchIngest(ctx context.Context, o options) error {
 	fmt.Println("| run | events | events/s | ack p50 | p95 | p99 | peak memory |\n|---|---|---|---|---|---|---|")
 	var rates []float64
 	for run := range o.runs {
-		dir, err := os.MkdirTemp("", "costprof-ingest-")
+		p, remove, err := o.empty(ctx)
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
-		s, err := start(ctx, o, dir)
+		defer remove()
+		s, err := start(ctx, o, p)
 		if err != nil {
 			return err
 		}

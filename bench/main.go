@@ -5,6 +5,7 @@
 //
 //	go run ./bench -server bin/costprof all
 //	go run ./bench -server bin/costprof -dir DIR query
+//	go run ./bench -server bin/costprof -database "$TEST_DATABASE_URL" ingest fill query
 package main
 
 import (
@@ -19,16 +20,20 @@ import (
 
 type options struct {
 	server string // path of the built binary
-	dir    string // data directory that fill makes and the others read
-	events int    // size of the filled ledger
-	ingest int    // events per ingest run
-	runs   int    // repeated runs; medians are shown
+	// database is the URL of a PostgreSQL server to measure instead of the embedded
+	// ledger; schemas are made there and the filled one kept.
+	database string
+	dir      string // data directory that fill makes and the others read
+	events   int    // size of the filled ledger
+	ingest   int    // events per ingest run
+	runs     int    // repeated runs; medians are shown
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.server, "server", "bin/costprof", "the built server")
 	flag.StringVar(&o.dir, "dir", os.TempDir()+"/costprof-bench", "data directory of the filled ledger; kept, and reused when it is there")
+	flag.StringVar(&o.database, "database", "", "URL of a PostgreSQL database to measure instead of the embedded ledger (REDIS_URL is passed on)")
 	flag.IntVar(&o.events, "events", 10_000_000, "events in the filled ledger")
 	flag.IntVar(&o.ingest, "ingest", 2_000_000, "events per ingest run")
 	flag.IntVar(&o.runs, "runs", 3, "runs of ingest and start; the median is shown")

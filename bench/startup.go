@@ -3,20 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 )
 
 // benchStart: from the start of the process to the first good /health/ready.
 func benchStart(ctx context.Context, o options) error {
-	if _, err := filledUntil(o); err != nil {
+	if _, err := filledUntil(ctx, o); err != nil {
 		return err
 	}
 	fmt.Println("| start to ready | median | worst | bar |\n|---|---|---|---|")
-	one := func(name string, bar time.Duration, dir func() (string, error), crash bool) error {
+	one := func(name string, bar time.Duration, where func() (place, error), crash bool) error {
 		var ds []time.Duration
 		for range o.runs + 2 {
-			d, err := dir()
+			d, err := where()
 			if err != nil {
 				return err
 			}
@@ -38,10 +37,13 @@ func benchStart(ctx context.Context, o options) error {
 		fmt.Printf("| %s | %.0f ms | %.0f ms | %s |\n", name, ms(at(ds, .5)), ms(ds[len(ds)-1]), verdict(ds[len(ds)-1], bar))
 		return nil
 	}
-	if err := one("empty", 500*time.Millisecond, func() (string, error) { return os.MkdirTemp("", "costprof-start-") }, false); err != nil {
+	if err := one("empty", 500*time.Millisecond, func() (place, error) {
+		p, _, err := o.empty(ctx)
+		return p, err
+	}, false); err != nil {
 		return err
 	}
-	filled := func() (string, error) { return o.dir, nil }
+	filled := func() (place, error) { return o.filled(ctx) }
 	if err := one(fmt.Sprintf("%d events, after a clean stop", o.events), 3*time.Second, filled, false); err != nil {
 		return err
 	}
@@ -49,7 +51,11 @@ func benchStart(ctx context.Context, o options) error {
 		return err
 	}
 	// Leave the ledger clean for the next scenario.
-	s, err := start(ctx, o, o.dir)
+	p, err := filled()
+	if err != nil {
+		return err
+	}
+	s, err := start(ctx, o, p)
 	if err != nil {
 		return err
 	}
@@ -59,17 +65,17 @@ func benchStart(ctx context.Context, o options) error {
 // benchMemory: resident size, idle and with 10 million events under questions
 // and full ingest together.
 func benchMemory(ctx context.Context, o options) error {
-	until, err := filledUntil(o)
+	until, err := filledUntil(ctx, o)
 	if err != nil {
 		return err
 	}
 	fmt.Println("| memory | resident | peak | bar |\n|---|---|---|---|")
-	dir, err := os.MkdirTemp("", "costprof-idle-")
+	p, remove, err := o.empty(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := start(ctx, o, dir)
+	defer remove()
+	s, err := start(ctx, o, p)
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,10 @@ func benchMemory(ctx context.Context, o options) error {
 	}
 	fmt.Printf("| idle, empty ledger | %d MB | %d MB | %s |\n", rss, peak, limit(peak, 150))
 
-	if s, err = start(ctx, o, o.dir); err != nil {
+	if p, err = o.filled(ctx); err != nil {
+		return err
+	}
+	if s, err = start(ctx, o, p); err != nil {
 		return err
 	}
 	defer s.stop()
