@@ -71,8 +71,8 @@ type Engine struct {
 	closing sync.Once
 	closed  atomic.Bool
 
-	// seen is the highest commit that this server made: an answer from a replica
-	// that does not have it yet is no answer.
+	// seen is the highest commit that this server made or answered from: an answer
+	// from a replica that does not have it yet would go back in time.
 	seen   atomic.Int64
 	queued atomic.Int64
 	// failing: the last commit failed. probed is when one was last tried for Ping.
@@ -155,7 +155,20 @@ func (e *Engine) ask(ctx context.Context, least int64, fn func(pgx.Tx, position)
 			e.log.Warn("the read replica failed; the database answers itself", "err", secretless(err))
 		}
 	}
-	return e.explain(ctx, inMoment(ctx, e.read, 0, fn))
+	return e.explain(ctx, inMoment(ctx, e.read, 0, func(tx pgx.Tx, at position) error {
+		e.saw(at.last)
+		return fn(tx, at)
+	}))
+}
+
+// saw raises seen.
+func (e *Engine) saw(n int64) {
+	for {
+		before := e.seen.Load()
+		if n <= before || e.seen.CompareAndSwap(before, n) {
+			return
+		}
+	}
 }
 
 func inMoment(ctx context.Context, pool *pgxpool.Pool, least int64, fn func(pgx.Tx, position) error) error {
@@ -182,7 +195,9 @@ func (e *Engine) inLedger(ctx context.Context, fn func(tx pgx.Tx, n int64) (chan
 	if e.closed.Load() {
 		return errStopping()
 	}
-	return e.explain(ctx, retried(ctx, func() error {
+	var made int64
+	err := retried(ctx, func() error {
+		made = 0
 		return pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
 			n, err := lockLedger(ctx, tx)
 			if err != nil {
@@ -192,12 +207,14 @@ func (e *Engine) inLedger(ctx context.Context, fn func(tx pgx.Tx, n int64) (chan
 			if err != nil || c == (change{}) {
 				return err
 			}
-			if err := e.seal(ctx, tx, n, c); err != nil {
-				return err
-			}
-			return nil
+			made = n
+			return e.seal(ctx, tx, n, c)
 		})
-	}))
+	})
+	if err == nil {
+		e.saw(made)
+	}
+	return e.explain(ctx, err)
 }
 
 // change is what a commit does to the ledger; the zero value is nothing.

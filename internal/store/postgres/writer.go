@@ -138,6 +138,7 @@ func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 		err = cause
 	} else {
 		w.e.failing.Store(false)
+		w.e.saw(b.number)
 		b.answer()
 	}
 	for _, j := range jobs {
