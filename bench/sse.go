@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,12 +20,12 @@ const sseClients = 1000
 // each run into the same growing ledger of one server. Every stream must have
 // seen every call at the end, whole.
 func benchSSE(ctx context.Context, o options) error {
-	dir, err := os.MkdirTemp("", "costprof-sse-")
+	p, remove, err := o.empty(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	s, err := start(ctx, o, dir)
+	defer remove()
+	s, err := start(ctx, o, p)
 	if err != nil {
 		return err
 	}
