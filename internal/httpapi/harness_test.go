@@ -175,7 +175,7 @@ func (f *fixture) send(r *http.Request) *answer {
 		r.Body = io.NopCloser(bytes.NewReader(sent))
 	}
 	w := httptest.NewRecorder()
-	f.api.ServeHTTP(w, r)
+	f.api.ServeHTTP(&leaver{w, r.Context()}, r)
 	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes(), f: f}
 	a.check(r)
 	if a.status < 300 && r.Method != http.MethodOptions {
@@ -183,6 +183,22 @@ func (f *fixture) send(r *http.Request) *answer {
 		f.checkRequest(r)
 	}
 	return a
+}
+
+// leaver is a client that leaves a stream once it began, where its context says
+// how.
+type leaver struct {
+	*httptest.ResponseRecorder
+	ctx context.Context //nolint:containedctx // of the one request
+}
+
+type leaveKey struct{}
+
+func (l *leaver) Write(b []byte) (int, error) {
+	if leave, ok := l.ctx.Value(leaveKey{}).(context.CancelFunc); ok {
+		leave()
+	}
+	return l.ResponseRecorder.Write(b)
 }
 
 // checkRequest holds a request that was accepted against the document: whoever
