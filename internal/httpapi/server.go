@@ -76,6 +76,7 @@ type server struct {
 	bodies   bodies
 	answers  answers
 	timeout  time.Duration
+	recheck  time.Duration // of who reads a stream
 	version  string
 	ledger   string
 	now      func() time.Time
@@ -95,6 +96,7 @@ func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
 		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
+		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2),
 		mux:     http.NewServeMux(), schemas: newSchemas(),

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/money"
 )
@@ -170,6 +171,8 @@ func (s *server) pump(w http.ResponseWriter, r *http.Request, stream *live.Strea
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	again := time.NewTicker(s.recheck)
+	defer again.Stop()
 	for {
 		select {
 		case e, ok := <-stream.Events():
@@ -180,8 +183,28 @@ func (s *server) pump(w http.ResponseWriter, r *http.Request, stream *live.Strea
 			if !send([]byte(": heartbeat\n\n")) {
 				return
 			}
+		case <-again.C:
+			if !s.mayStill(r) {
+				return
+			}
 		case <-r.Context().Done():
 			return
 		}
 	}
+}
+
+// recheckStream is how long a stream outlives its credential.
+const recheckStream = 5 * time.Second
+
+// mayStill says whether who reads a stream may go on: a key may be revoked, a
+// token end, and an open server be closed meanwhile.
+func (s *server) mayStill(r *http.Request) bool {
+	if !s.auth.Closed() {
+		return true
+	}
+	now, err := s.principal(r)
+	if err != nil {
+		return fault.CodeOf(err) == fault.Unavailable // nobody can say now
+	}
+	return now.Role.Can(auth.Read) && now.Project == exchangeOf(r.Context()).who.Project
 }

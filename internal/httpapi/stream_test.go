@@ -285,3 +285,33 @@ func TestStreamSlowReader(t *testing.T) {
 		t.Errorf("%d readers were dropped, want 1", f.live.Dropped())
 	}
 }
+
+// A stream ends with the right to read it.
+func TestStreamEndsWithItsKey(t *testing.T) {
+	f := setup(t)
+	f.api.server.recheck = 10 * time.Millisecond
+	ts := f.listen()
+	var made struct{ Data struct{ ID, Secret string } }
+	open := f.stream(ts.URL + "/api/v1/stream/costs")
+	if m, ok := open.next(); !ok || m.Type != "snapshot" {
+		t.Fatalf("%+v", m)
+	}
+	f.post("/api/v1/admin/keys", `{"role":"admin"}`).want(201).into(&made)
+	if m, ok := open.next(); ok {
+		t.Fatalf("of a server that was closed meanwhile: %+v", m)
+	}
+	admin := header("X-API-Key", made.Data.Secret)
+	f.post("/api/v1/admin/keys", `{"role":"viewer","project":"a"}`, admin).want(201).into(&made)
+	mine := f.stream(ts.URL+"/api/v1/stream/costs", header("X-API-Key", made.Data.Secret))
+	if m, ok := mine.next(); !ok || m.Type != "snapshot" {
+		t.Fatalf("%+v", m)
+	}
+	f.post("/api/v1/events", batch(event(1, `{"project":"b"}`), event(2, `{"project":"a"}`)), admin).want(202)
+	if m, ok := mine.next(); !ok || m.Count != 1 {
+		t.Fatalf("of its own project: %+v", m)
+	}
+	f.do("DELETE", "/api/v1/admin/keys/"+made.Data.ID, "", admin).want(204)
+	if m, ok := mine.next(); ok {
+		t.Fatalf("after the key was revoked: %+v", m)
+	}
+}
