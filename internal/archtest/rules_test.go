@@ -11,7 +11,7 @@ var layers = map[string]int{
 	"pricing":    2, "analytics": 2, "timeseries": 2,
 	"budget": 3,
 	"store":  4,
-	"live":   5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5,
+	"live":   5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5, "backup": 5,
 	"ingest": 6, "rating": 6, "report": 6,
 	"httpapi": 7,
 	"config":  8, "demo": 8,
@@ -55,7 +55,7 @@ var fences = map[string][]string{
 	"github.com/alecthomas/kong":         {"internal/config", "internal/cli", "internal/app"},
 	"github.com/prometheus/":             {"internal/httpapi", "internal/app"},
 	"database/sql":                       {"internal/store", "bench"},
-	module + "/internal/store/storetest": {"internal/store"},
+	module + "/internal/store/storetest": {"internal/store", "internal/backup"},
 	module + "/internal/store/reference": {"internal/store"},
 	"github.com/google/go-cmp/":          {"internal/store/storetest"},
 	"github.com/getkin/kin-openapi/":     nil, // tests only

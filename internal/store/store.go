@@ -241,6 +241,7 @@ type Finding struct {
 type Engine interface {
 	Ledger
 	Catalog
+	Dumper
 	// Ping says whether the engine can store and answer now.
 	Ping(ctx context.Context) (Health, error)
 	// Close finishes accepted appends and closes the files clean. Afterwards every

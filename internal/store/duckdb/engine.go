@@ -49,6 +49,9 @@ type Options struct {
 	SumFactor int64
 	// MaxReaders is how many questions run at once; others wait. Default 8.
 	MaxReaders int
+
+	// locked: the caller holds the directory already.
+	locked bool
 }
 
 const (
@@ -97,9 +100,12 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	lock, err := lockDir(opts.Dir)
-	if err != nil {
-		return nil, err
+	var lock *os.File
+	var err error
+	if !opts.locked {
+		if lock, err = lockDir(opts.Dir); err != nil {
+			return nil, err
+		}
 	}
 	e := &Engine{
 		opts: opts, log: opts.Log, lock: lock,
@@ -114,6 +120,9 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		e.acks.close()
 		lock.Close()
 		return nil, err
+	}
+	if err := refuseHalf(opts.Dir); err != nil {
+		return fail(err)
 	}
 	if e.acks, err = openAcks(opts.Dir); err != nil {
 		return fail(err)

@@ -28,6 +28,9 @@ type Options struct {
 	MemoryLimit int64
 	// QueueWait is how long an append waits for room; 0 is the default.
 	QueueWait time.Duration
+	// Exclusive refuses a ledger that a server uses, and keeps servers away; the
+	// embedded engine always does.
+	Exclusive bool
 }
 
 // Open opens the engine, bringing its schema up to date. It fails with
@@ -35,10 +38,20 @@ type Options struct {
 func Open(ctx context.Context, o Options) (store.Engine, error) {
 	if o.URL != "" {
 		return postgres.Open(ctx, postgres.Options{
-			URL: o.URL, ReadURL: o.ReadURL, Log: o.Log, QueueWait: o.QueueWait, Connections: o.Connections, StatementTimeout: o.StatementTimeout,
+			URL: o.URL, ReadURL: o.ReadURL, Log: o.Log, QueueWait: o.QueueWait, Connections: o.Connections, StatementTimeout: o.StatementTimeout, Exclusive: o.Exclusive,
 		})
 	}
 	return duckdb.Open(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit, QueueWait: o.QueueWait})
+}
+
+// Load fills the ledger that the options name from a dump, all or nothing. It
+// fails with fault.Conflict when another process holds the data, and when there
+// is data already and l does not force.
+func Load(ctx context.Context, o Options, l store.Load) error {
+	if o.URL != "" {
+		return postgres.Load(ctx, postgres.Options{URL: o.URL, Log: o.Log}, l)
+	}
+	return duckdb.Load(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit}, l)
 }
 
 // Loss gives the loss that an earlier start reported and nobody accepted yet,

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/costprof/costprof/internal/fault"
 )
 
 // oldest is the first version of PostgreSQL that serves.
@@ -27,7 +29,13 @@ const (
 
 func (e *Engine) connect(ctx context.Context) error {
 	var err error
-	if e.write, err = e.pool(ctx, "DATABASE_URL", e.opts.URL, writing()); err != nil {
+	h := writing()
+	if h.shared = !e.opts.Exclusive; !h.shared {
+		if err := e.takeAlone(ctx, h); err != nil {
+			return err
+		}
+	}
+	if e.write, err = e.pool(ctx, "DATABASE_URL", e.opts.URL, h); err != nil {
 		return err
 	}
 	if err := e.check(ctx); err != nil {
@@ -53,12 +61,32 @@ func (e *Engine) disconnect() {
 			p.Close()
 		}
 	}
+	if e.owner != nil {
+		_ = e.owner.Close(context.Background()) // it is gone either way
+	}
+}
+
+// takeAlone opens the connection that has the ledger for this engine.
+func (e *Engine) takeAlone(ctx context.Context, h habits) error {
+	c, err := e.poolConfig("DATABASE_URL", e.opts.URL, h)
+	if err != nil {
+		return err
+	}
+	if e.owner, err = pgx.ConnectConfig(ctx, c.ConnConfig); err == nil {
+		err = own(ctx, e.owner)
+	}
+	if err == nil || fault.CodeOf(err) == fault.Conflict {
+		return err
+	}
+	return explainStart("DATABASE_URL", c.ConnConfig, err)
 }
 
 // habits are the settings of a pool's connections.
 type habits struct {
 	connections int32
 	params      map[string]string
+	// shared: each connection says that the ledger is in use.
+	shared bool
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -67,7 +95,7 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 // must not hold up the others, and what is looked up by arrays of keys is looked
 // up by index.
 func writing() habits {
-	return habits{writeConnections, map[string]string{
+	return habits{connections: writeConnections, params: map[string]string{
 		"statement_timeout":                   milliseconds(commitTime),
 		"lock_timeout":                        milliseconds(lockWait),
 		"idle_in_transaction_session_timeout": milliseconds(idleTime),
@@ -82,7 +110,7 @@ func writing() habits {
 // is right for an hour is wrong for a year. Compiling them takes longer than it
 // saves.
 func (e *Engine) asking() habits {
-	return habits{int32(max(2, e.opts.Connections-writeConnections)), map[string]string{
+	return habits{connections: int32(max(2, e.opts.Connections-writeConnections)), params: map[string]string{
 		"statement_timeout":                   milliseconds(e.opts.StatementTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(e.opts.StatementTimeout),
 		"plan_cache_mode":                     "force_custom_plan",
@@ -91,9 +119,7 @@ func (e *Engine) asking() habits {
 	}}
 }
 
-// pool opens connections with the given habits; setting names where the URL came
-// from.
-func (e *Engine) pool(ctx context.Context, setting, url string, h habits) (*pgxpool.Pool, error) {
+func (e *Engine) poolConfig(setting, url string, h habits) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The parser's own words may hold the password.
@@ -111,7 +137,20 @@ func (e *Engine) pool(ctx context.Context, setting, url string, h habits) (*pgxp
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// What is acknowledged must be durable, whatever the database's default.
 		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		if err == nil && h.shared {
+			err = e.share(ctx, conn)
+		}
 		return err
+	}
+	return c, nil
+}
+
+// pool opens connections with the given habits; setting names where the URL came
+// from.
+func (e *Engine) pool(ctx context.Context, setting, url string, h habits) (*pgxpool.Pool, error) {
+	c, err := e.poolConfig(setting, url, h)
+	if err != nil {
+		return nil, err
 	}
 	p, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
@@ -166,6 +205,8 @@ func explainStart(setting string, c *pgx.ConnConfig, err error) error {
 		return fmt.Errorf("%s: the host name is not known", where)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s does not answer", where)
+	case errors.Is(err, errReplaced):
+		return fmt.Errorf("%s: %w", where, errReplaced)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -228,22 +228,13 @@ func widen(ctx context.Context, tx pgx.Tx, hours []int64) error {
 // sumAnew makes the sums of hours from their events, in the transaction that
 // changed these.
 func sumAnew(ctx context.Context, tx pgx.Tx, hours []int64) error {
-	d := dialect()
-	names, values := []string{"hour", "cell"}, []string{d.Period(time.Hour), "cell"}
-	for _, s := range d.KeptSums() {
-		names, values = append(names, s.Column), append(values, s.Of)
-	}
 	for _, h := range hours {
 		for _, table := range [...]string{"hours", "wide_hours"} {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE hour = $1`, h); err != nil {
 				return fmt.Errorf("take back sums: %w", err)
 			}
 		}
-		err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
-			_, err := inner.Exec(ctx, `INSERT INTO hours (`+strings.Join(names, ", ")+`) SELECT `+strings.Join(values, ", ")+`
-				FROM events WHERE ts >= $1 AND ts < $2 AND NOT is_aggregate GROUP BY 1, 2`, sqlquery.HourStart(h).UnixMicro(), sqlquery.HourStart(h+1).UnixMicro())
-			return err
-		})
+		err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return sumHour(ctx, inner, h) })
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "22003" {
 			err = widen(ctx, tx, []int64{h})

@@ -51,6 +51,12 @@ func (c *cache) add(numbers map[usage.ID]int64) {
 	maps.Copy(c.numbers, numbers)
 }
 
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.numbers = nil
+}
+
 // intern gives each row the numbers of its cell and its tag set, and stores those
 // that are new.
 func (e *Engine) intern(ctx context.Context, rows []row) error {

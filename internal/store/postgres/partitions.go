@@ -63,33 +63,36 @@ func (e *Engine) makePartitions(ctx context.Context, months map[int]bool) error 
 	if len(missing) == 0 {
 		return nil
 	}
-	err := pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
-		// Of several servers one makes them.
-		if _, err := tx.Exec(ctx, `LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
-			return err
-		}
-		for _, m := range missing {
-			name := "events_" + monthStart(m).Format("2006_01")
-			var there bool
-			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-				WHERE inhparent = 'events'::regclass AND relname = $1)`, name).Scan(&there); err != nil {
-				return err
-			}
-			if there {
-				continue
-			}
-			if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-				ALTER TABLE events ATTACH PARTITION %[1]s FOR VALUES FROM (%[2]d) TO (%[3]d)`,
-				name, monthStart(m).UnixMicro(), monthStart(m+1).UnixMicro())); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error { return attachPartitions(ctx, tx, missing) })
 	if err != nil {
 		return fmt.Errorf("make partitions: %w", err)
 	}
 	e.partitions.add(missing)
+	return nil
+}
+
+// attachPartitions makes those of the listed months that are not there.
+func attachPartitions(ctx context.Context, tx pgx.Tx, months []int) error {
+	// Of several servers one makes them.
+	if _, err := tx.Exec(ctx, `LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
+		return err
+	}
+	for _, m := range months {
+		name := "events_" + monthStart(m).Format("2006_01")
+		var there bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+			WHERE inhparent = 'events'::regclass AND relname = $1)`, name).Scan(&there); err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+			ALTER TABLE events ATTACH PARTITION %[1]s FOR VALUES FROM (%[2]d) TO (%[3]d)`,
+			name, monthStart(m).UnixMicro(), monthStart(m+1).UnixMicro())); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

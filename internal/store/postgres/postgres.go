@@ -39,6 +39,9 @@ type Options struct {
 	// QueueWait is how long Append waits for room before it reports
 	// fault.Unavailable; default 5 s.
 	QueueWait time.Duration
+	// Exclusive has the ledger for this engine alone; Open fails with fault.Conflict
+	// while a server uses it.
+	Exclusive bool
 	// NoSums answers every question from the events; for tests.
 	NoSums bool
 }
@@ -60,8 +63,11 @@ type Engine struct {
 	// write goes to the database, read too, with the habits of questions; replica
 	// is nil or a copy that may be behind.
 	write, read, replica *pgxpool.Pool
+	// owner holds the ledger when the engine has it for itself.
+	owner *pgx.Conn
 
 	cells, tagsets cache
+	file           atomic.Uint32 // that of the table of cells
 	partitions     partitions
 
 	appends chan *appendJob

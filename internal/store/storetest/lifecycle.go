@@ -76,6 +76,7 @@ func testClosed(t *testing.T, open Opener) {
 	mustClose(t, e)
 	for name, call := range map[string]func() error{
 		"Append": func() error { _, err := e.Append(ctx(t), recs); return err },
+		"Dump":   func() error { return e.Dump(ctx(t), &meddler{meddle: func(int) {}}) },
 		"Query":  func() error { _, err := e.Query(ctx(t), analytics.Query{}); return err },
 		"Bloat": func() error {
 			_, err := e.Bloat(ctx(t), analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 1})

@@ -64,6 +64,8 @@ func Run(t *testing.T, open Opener) {
 		{"History", testHistory},
 		{"Prune", testPrune},
 
+		{"DumpOfOneMoment", testDumpOfOneMoment},
+
 		{"Reopen", testReopen},
 		{"LateAfterReopen", testLateAfterReopen},
 		{"Closed", testClosed},
