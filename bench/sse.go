@@ -95,7 +95,7 @@ func followAll(ctx context.Context, url string, clients int) (*following, error)
 		}
 		f.done.Go(func() {
 			defer res.Body.Close()
-			if err := f.read(bufio.NewReader(res.Body), &f.seen[i]); err != nil && ctx.Err() == nil {
+			if err := f.read(bufio.NewReader(res.Body), &f.seen[i]); ctx.Err() == nil {
 				f.failed.Store(&err)
 			}
 		})

@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
@@ -56,7 +57,7 @@ func (f *fractions) add(t money.Total, num, den int64) {
 
 // sum adds up pairs, pairs of pairs and so on, so that numbers of like size meet.
 func (f *fractions) sum() quotient {
-	level := append(f.parts, whole(f.wholes))
+	level := append(slices.Clone(f.parts), whole(f.wholes))
 	for len(level) > 1 {
 		next := level[:0]
 		for i := 0; i < len(level); i += 2 {

@@ -39,8 +39,7 @@ func TestHeapIsGivenBack(t *testing.T) {
 	if before.live < 200<<20 || before.wasteful(before) {
 		t.Errorf("in use: %+v", before)
 	}
-	runtime.KeepAlive(flood)
-	flood = nil
+	runtime.KeepAlive(flood) // nobody holds it from here on
 	runtime.GC()
 	left := readHeap()
 	if !left.wasteful(left) {

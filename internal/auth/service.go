@@ -124,8 +124,8 @@ func Ever(ctx context.Context, c Catalog) (bool, error) {
 		return err == nil, err
 	}
 	_, err = c.GetSetting(ctx, closedSetting)
-	if fault.CodeOf(err) == fault.NotFound && err != nil {
-		return false, nil
+	if fault.CodeOf(err) == fault.NotFound {
+		return false, nil //nolint:nilerr // that there is none is the answer
 	}
 	return err == nil, err
 }

@@ -137,7 +137,7 @@ func cachedShare(c *client.Counts) float64 {
 
 // sentence says it all in one.
 func sentence(total *client.Change, rows []client.Change, decimals int) string {
-	verb := ""
+	var verb string
 	switch direction := signOf(total.Delta); {
 	case total.Baselines.CallCount == 0:
 		return fmt.Sprintf("Spend was %s; there were no calls in the earlier period to compare with.", moneyTo(total.Cost, decimals))

@@ -52,7 +52,7 @@ func expand(arguments []string) ([]input, error) {
 			continue
 		}
 		paths := []string{path}
-		info, err := os.Stat(path)
+		_, err := os.Stat(path)
 		if err != nil && strings.ContainsAny(path, "*?[") {
 			if paths, err = filepath.Glob(path); err != nil || len(paths) == 0 {
 				return nil, usagef("%s matches no file", path)
@@ -61,7 +61,8 @@ func expand(arguments []string) ([]input, error) {
 			return nil, usagef("%s: %v", path, withoutPath(err))
 		}
 		for _, p := range paths {
-			if info, err = os.Stat(p); err != nil {
+			info, err := os.Stat(p)
+			if err != nil {
 				return nil, usagef("%s: %v", p, withoutPath(err))
 			}
 			if !info.IsDir() {

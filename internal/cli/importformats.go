@@ -102,7 +102,7 @@ func (k *kinds) find(r *bufio.Reader) (format, error) {
 			return format{}, err
 		}
 		if k.forced != nil && (ended || len(head) >= 512 || bytes.IndexByte(head, '\n') >= 0) {
-			return format{log: k.forced, head: bytes.Clone(head[:min(len(head), 64<<10)])}, nil
+			return format{log: k.forced, head: bytes.Clone(head[:min(len(head), 64<<10)])}, nil //nolint:nilerr // what is there decides, its end too
 		}
 		full := ended || len(head) >= maxHead
 		if full || len(head) >= 2*tried {

@@ -35,7 +35,7 @@ func openKeyring(s *session, dir string) (keyring, error) {
 	}
 	access, err := auth.Open(s.ctx, auth.Params{Catalog: engine, Now: time.Now, Log: log})
 	if err != nil {
-		engine.Close()
+		_ = engine.Close() // what was wrong with it is being returned
 		return nil, err
 	}
 	return &localKeys{s, engine, access}, nil

@@ -273,7 +273,7 @@ func readList(ctx context.Context, from string, in io.Reader) ([]byte, error) {
 	var text []byte
 	src, err := openSource(ctx, from, in)
 	if err == nil {
-		defer src.Close()
+		defer func() { _ = src.Close() }() // it was only read
 		text, err = io.ReadAll(io.LimitReader(src, pricelist.MaxSize+1))
 	}
 	if err != nil {

@@ -123,7 +123,7 @@ func headOf(d *Data, id string) *ProviderData {
 func (u *update) provider(id string) ProviderData {
 	was, now := headOf(u.old.data, id), headOf(u.list.data, id)
 	oldP, newP := u.old.providerNames[id], u.list.providerNames[id]
-	head := ProviderData{}
+	var head ProviderData
 	switch {
 	case was == nil:
 		head = *now

@@ -417,8 +417,8 @@ func (s *Service) settleRerun(ctx context.Context, t *rerun) error {
 // costs says whether an event costs this by now.
 func (s *Service) costs(ctx context.Context, id usage.ID, want probe) (bool, error) {
 	r, err := s.Ledger.Get(ctx, id, everything)
-	if fault.CodeOf(err) == fault.NotFound && err != nil {
-		return false, nil
+	if fault.CodeOf(err) == fault.NotFound {
+		return false, nil //nolint:nilerr // that there is none is the answer
 	}
 	return err == nil && probeOf(&r.Costing) == want, err
 }

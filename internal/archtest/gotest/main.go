@@ -5,6 +5,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ func main() {
 	if gobin == "" {
 		gobin = "go"
 	}
-	cmd := exec.Command(gobin, append([]string{"test", "-json"}, os.Args[1:]...)...)
+	cmd := exec.CommandContext(context.Background(), gobin, append([]string{"test", "-json"}, os.Args[1:]...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {

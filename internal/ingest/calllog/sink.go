@@ -47,7 +47,6 @@ type Sink struct {
 	tally   Tally
 	reading *reading
 	line    int
-	digest  [32]byte
 	raw     []byte
 	said    said
 

@@ -6,6 +6,7 @@ package litellm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -104,7 +105,7 @@ func Convert(list []byte, from pricing.Provenance) (*Result, error) {
 			return nil, fmt.Errorf("model %q: %w", model, err)
 		}
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the list: there is more behind its end")
 	}
 	if res.Entries == 0 {

@@ -217,7 +217,6 @@ type around struct {
 	region, id          string
 	status              int64
 	tags                map[string]string
-	billed              calllog.Object
 }
 
 func set(to *string, text string) {
