@@ -170,6 +170,9 @@ func (p *pricesUpdateCmd) show(s *session, list *pricelist.List, d *client.ListD
 		})
 		fmt.Fprintf(s.out, "  %s kinds of prices have no place in a book and were left out: %s\n", count(int64(len(keys))), printable(some(keys)))
 	}
+	if len(list.Skipped) > 0 && list.Form == pricelist.GenaiPrices {
+		fmt.Fprintln(s.out, "  these keep the price that they have; without one they are unpriced")
+	}
 	if len(list.Rounded) > 0 {
 		fmt.Fprintf(s.out, "  %s prices are finer than a picodollar and were rounded half-even\n", count(int64(len(list.Rounded))))
 	}

@@ -156,8 +156,10 @@ func (b *Book) buildModel(p *provider, d *ModelData) error {
 		return fmt.Errorf("not an id")
 	case p.byID[lower] != nil:
 		return fmt.Errorf("listed twice")
-	case len(d.Versions) == 0:
+	case len(d.Versions) == 0 && !d.Unread:
 		return fmt.Errorf("no prices")
+	case len(d.Versions) > 0 && d.Unread:
+		return fmt.Errorf("prices of a model that is marked as unread")
 	}
 	m := &model{provider: p, id: d.ID}
 	for i := range d.Versions {

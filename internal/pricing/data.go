@@ -55,6 +55,9 @@ type ModelData struct {
 	ID       string    `json:"id"`
 	Match    *Rule     `json:"match,omitzero"`
 	Versions []Version `json:"versions"`
+	// Unread says of a model without prices that the list has some which could not
+	// be read. Its names are its own, so that no other model's rule prices them.
+	Unread bool `json:"unread,omitzero"`
 }
 
 // Encode writes a book with one model on a line, so that a change shows as

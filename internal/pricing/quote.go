@@ -34,8 +34,13 @@ func (r *resolution) choose(project, tier, region string, c *Call) chosen {
 	if r.listed == nil {
 		return chosen{}
 	}
-	p, miss := r.listed.offer.pick(tier, region, c.At)
-	miss.region = miss.region || p != nil && r.regionless
+	want := place{tier, region}
+	if r.borrowed {
+		want = place{}
+	}
+	p, miss := r.listed.offer.pick(want.tier, want.region, c.At)
+	miss.tier = miss.tier || p != nil && want.tier != tier
+	miss.region = miss.region || p != nil && (r.regionless || want.region != region)
 	return chosen{p, miss}
 }
 

@@ -10,6 +10,10 @@ type resolution struct {
 	providerID, modelID string
 	// listed is the shipped model, nil when the book has none.
 	listed *model
+	// borrowed says that listed is of a provider whose models this one serves at
+	// its standard prices: what that one asks at other tiers and in its regions says
+	// nothing about this one's.
+	borrowed bool
 	// regionless says that listed was found only without the name's region.
 	regionless bool
 	// own are the own prices that apply, most specific name first.
@@ -75,6 +79,7 @@ func (b *Book) find(providerSent, modelSent string, tr *trace) *resolution {
 		r.listed, at = b.findListed(p, forms, tr)
 		if r.listed != nil {
 			r.regionless = at.form.regionless
+			r.borrowed = r.listed.provider != p
 			r.modelID = b.spell(p, name)
 		}
 	}

@@ -141,12 +141,28 @@ func (u *update) provider(id string) ProviderData {
 			merged.Match = m.Match.without(newP)
 		}
 		before, after := u.versionsOf(u.old, oldP, m.ID), u.versionsOf(u.list, newP, m.ID)
-		merged.Versions = u.model(head.ID, m.ID, before, after)
-		if len(merged.Versions) > 0 {
+		if unread := unreadIn(now, m.ID); unread {
+			// What is in force stays: the list has another price, or the same.
+			for _, p := range before {
+				merged.Versions = append(merged.Versions, p.bare())
+			}
+			merged.Unread = before == nil
+			if before != nil {
+				u.diff.Same++
+			}
+		} else {
+			merged.Versions = u.model(head.ID, m.ID, before, after)
+			merged.Unread = len(merged.Versions) == 0 && unreadIn(was, m.ID)
+		}
+		if len(merged.Versions) > 0 || merged.Unread {
 			head.Models = append(head.Models, merged)
 		}
 	}
 	return head
+}
+
+func unreadIn(d *ProviderData, id string) bool {
+	return d != nil && slices.ContainsFunc(d.Models, func(m ModelData) bool { return m.Unread && strings.EqualFold(m.ID, id) })
 }
 
 // order lists the models of both sides: those of a whole list with rules in its

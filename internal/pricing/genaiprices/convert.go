@@ -1,11 +1,14 @@
 // Package genaiprices reads the price list of the genai-prices project (its
 // v2 JSON, an array of providers) into a price book. It takes figures and match
-// rules and nothing else, and refuses whatever it does not understand: a price
-// that is left out would be a wrong bill.
+// rules and nothing else. What it does not understand it refuses, or leaves out
+// model by model and says so: a price that is dropped silently would be a wrong
+// bill.
 package genaiprices
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,14 +25,23 @@ type Result struct {
 	// Rounded names the prices that were finer than a picodollar and rounded
 	// half-even, as "provider model key".
 	Rounded []string
+	// Entries is how many models the list has, Converted how many of them have
+	// their prices in Data; Skipped are the others, by reason, as "provider model".
+	Entries, Converted int
+	Skipped            map[string][]string
+	// Ignored counts the prices for calls of a kind that no event can tell of, by
+	// kind.
+	Ignored map[string]int
+
+	strict bool
 }
 
 type listProvider struct {
-	ID            string        `json:"id"`
-	Models        []listModel   `json:"models"`
-	ProviderMatch *pricing.Rule `json:"provider_match"`
-	ModelMatch    *pricing.Rule `json:"model_match"`
-	Fallback      []string      `json:"fallback_model_providers"`
+	ID            string           `json:"id"`
+	Models        []jsontext.Value `json:"models"`
+	ProviderMatch *pricing.Rule    `json:"provider_match"`
+	ModelMatch    *pricing.Rule    `json:"model_match"`
+	Fallback      []string         `json:"fallback_model_providers"`
 
 	// Known and not taken.
 	Name          jsontext.Value `json:"name"`
@@ -41,21 +53,26 @@ type listProvider struct {
 }
 
 type listModel struct {
-	ID     string         `json:"id"`
-	Match  *pricing.Rule  `json:"match"`
-	Prices jsontext.Value `json:"prices"`
-
-	// Known and not taken.
-	Name          jsontext.Value `json:"name"`
-	Description   jsontext.Value `json:"description"`
-	PriceComments jsontext.Value `json:"price_comments"`
-	ContextWindow jsontext.Value `json:"context_window"`
-	Deprecated    jsontext.Value `json:"deprecated"`
+	ID       string         `json:"id"`
+	Match    jsontext.Value `json:"match"`
+	Prices   jsontext.Value `json:"prices"`
+	Variants jsontext.Value `json:"price_variants"`
 }
 
 // Convert reads a list. An unknown member, price key, constraint or regular
 // expression is an error that names its place.
 func Convert(list []byte, from pricing.Provenance) (*Result, error) {
+	return convert(list, from, true)
+}
+
+// Take reads a list like Convert, but marks a model whose prices it does not
+// understand as unread and leaves out prices for calls that no event can tell of.
+// The result names both.
+func Take(list []byte, from pricing.Provenance) (*Result, error) {
+	return convert(list, from, false)
+}
+
+func convert(list []byte, from pricing.Provenance, strict bool) (*Result, error) {
 	var providers []listProvider
 	if err := json.Unmarshal(list, &providers, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("read the list: %w", err)
@@ -63,7 +80,10 @@ func Convert(list []byte, from pricing.Provenance) (*Result, error) {
 	if len(providers) == 0 {
 		return nil, fmt.Errorf("read the list: it is empty")
 	}
-	res := &Result{Data: &pricing.Data{Format: pricing.Format, Provenance: from, Gateways: slices.Clone(gateways)}}
+	res := &Result{
+		Data:    &pricing.Data{Format: pricing.Format, Provenance: from, Gateways: slices.Clone(gateways)},
+		Skipped: make(map[string][]string), Ignored: make(map[string]int), strict: strict,
+	}
 	for i := range providers {
 		p, err := res.provider(&providers[i])
 		if err != nil {
@@ -71,10 +91,24 @@ func Convert(list []byte, from pricing.Provenance) (*Result, error) {
 		}
 		res.Data.Providers = append(res.Data.Providers, p)
 	}
-	if err := correct(res.Data); err != nil {
+	if err := res.correct(); err != nil {
 		return nil, err
 	}
+	for _, p := range res.Data.Providers {
+		for i := range p.Models {
+			res.Entries++
+			if !p.Models[i].Unread {
+				res.Converted++
+			}
+		}
+	}
+	if res.Converted == 0 && res.Entries > 0 {
+		return nil, fmt.Errorf("read the list: none of its %d models has prices that are understood", res.Entries)
+	}
 	slices.Sort(res.Rounded)
+	for _, names := range res.Skipped {
+		slices.Sort(names)
+	}
 	return res, nil
 }
 
@@ -98,21 +132,50 @@ func (res *Result) provider(l *listProvider) (pricing.ProviderData, error) {
 	}
 	p.Match = exclude(l.ID, match)
 	for i := range l.Models {
-		m, err := res.model(l.ID, &l.Models[i])
+		m, err := res.model(l.ID, l.Models[i])
 		if err != nil {
-			return p, fmt.Errorf("model %q: %w", l.Models[i].ID, err)
+			return p, fmt.Errorf("model %q: %w", m.ID, err)
 		}
 		p.Models = append(p.Models, m)
 	}
 	return p, nil
 }
 
-func (res *Result) model(provider string, l *listModel) (pricing.ModelData, error) {
+// oddity is something of one model that is not understood.
+type oddity struct{ what string }
+
+func (o *oddity) Error() string { return o.what }
+
+func odd(format string, args ...any) error { return &oddity{fmt.Sprintf(format, args...)} }
+
+// leaveOut marks a model as unread when all that is wrong is that something of it
+// is not understood; else it gives the error back.
+func (res *Result) leaveOut(provider string, m *pricing.ModelData, err error) error {
+	var o *oddity
+	if err == nil || res.strict || !errors.As(err, &o) {
+		return err
+	}
+	m.Versions, m.Unread = nil, true
+	res.Skipped[o.what] = append(res.Skipped[o.what], provider+" "+m.ID)
+	return nil
+}
+
+func (res *Result) model(provider string, raw jsontext.Value) (pricing.ModelData, error) {
+	var l listModel
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return pricing.ModelData{}, err
+	}
 	m := pricing.ModelData{ID: l.ID}
-	if l.Match == nil {
+	var rule *pricing.Rule
+	if len(l.Match) > 0 {
+		if err := json.Unmarshal(l.Match, &rule, json.RejectUnknownMembers(true)); err != nil {
+			return m, err
+		}
+	}
+	if rule == nil {
 		return m, fmt.Errorf("no match rule")
 	}
-	match, err := translate(l.Match)
+	match, err := translate(rule)
 	if err != nil {
 		return m, err
 	}
@@ -120,11 +183,34 @@ func (res *Result) model(provider string, l *listModel) (pricing.ModelData, erro
 	if m.Match = match; match.Equals == l.ID {
 		m.Match = nil
 	}
-	note := func(key string) { res.Rounded = append(res.Rounded, provider+" "+l.ID+" "+key) }
-	if m.Versions, err = versions(l.Prices, note); err != nil {
-		return m, err
+	var rounded []string
+	note := func(key string) { rounded = append(rounded, provider+" "+l.ID+" "+key) }
+	err = known(raw, "it has a member that is not known",
+		"id", "match", "prices", "price_variants", "name", "description", "price_comments", "context_window", "deprecated")
+	if err == nil {
+		m.Versions, err = versions(l.Prices, note)
 	}
-	return m, nil
+	if err == nil {
+		err = res.variants(&m, l.Variants, note)
+	}
+	if err == nil {
+		res.Rounded = append(res.Rounded, rounded...)
+	}
+	return m, res.leaveOut(provider, &m, err)
+}
+
+// known makes sure that an object has no other members.
+func known(raw jsontext.Value, what string, names ...string) error {
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(names, name) {
+			return odd("%s: %s", what, name)
+		}
+	}
+	return nil
 }
 
 // translate copies a rule with its regular expressions in RE2. A negative

@@ -80,15 +80,16 @@ func exclude(id string, match *pricing.Rule) *pricing.Rule {
 
 // correct adds what the list and its package state outside of the prices. A
 // model that no longer looks as expected is an error: the fact needs review.
-func correct(d *pricing.Data) error {
+func (res *Result) correct() error {
+	d := res.Data
 	for i := range d.Providers {
 		for j := range d.Providers[i].Models {
 			m := &d.Providers[i].Models[j]
 			for _, c := range corrections {
-				if c.provider != d.Providers[i].ID || c.model != m.ID {
+				if c.provider != d.Providers[i].ID || c.model != m.ID || m.Unread {
 					continue
 				}
-				if err := c.apply(m); err != nil {
+				if err := res.leaveOut(c.provider, m, c.apply(m)); err != nil {
 					return fmt.Errorf("correction of %s %s: %w", c.provider, c.model, err)
 				}
 			}
@@ -120,7 +121,7 @@ func atLeastTenSeconds(m *pricing.ModelData) error {
 			}
 		}
 	}
-	return fmt.Errorf("it has no price for audio")
+	return odd("what is known of it does not fit its prices any more: it has no price for audio")
 }
 
 func weekdaysSince(date string) func(*pricing.ModelData) error {
@@ -136,19 +137,22 @@ func weekdaysSince(date string) func(*pricing.ModelData) error {
 				out = append(out, v)
 				continue
 			}
-			if v.Window.Weekdays != nil || !v.From.Before(since) {
-				return fmt.Errorf("its windows have changed")
+			if v.Window.Weekdays != nil {
+				return odd("what is known of it does not fit its prices any more: its windows have weekdays")
 			}
 			before, after := v, v
-			before.To, after.From = since, since
 			w := *v.Window
 			w.Weekdays = []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}
 			after.Window = &w
-			out = append(out, before, after)
+			if v.From.Before(since) {
+				before.To, after.From = since, since
+				out = append(out, before)
+			}
+			out = append(out, after)
 			split++
 		}
 		if split == 0 {
-			return fmt.Errorf("it has no windows")
+			return odd("what is known of it does not fit its prices any more: it has no windows")
 		}
 		m.Versions = out
 		return nil

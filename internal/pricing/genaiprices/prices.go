@@ -50,7 +50,7 @@ var units = map[string]usage.Unit{
 var repeated = map[string]string{"input_audio_hours": "audio_hours"}
 
 type entry struct {
-	Constraint *constraint               `json:"constraint"`
+	Constraint jsontext.Value            `json:"constraint"`
 	Prices     map[string]jsontext.Value `json:"prices"`
 }
 
@@ -73,9 +73,20 @@ func versions(raw jsontext.Value, note func(key string)) ([]pricing.Version, err
 		rates, err := rates(prices, note)
 		return []pricing.Version{{Rates: rates}}, err
 	}
-	var entries []entry
-	if err := json.Unmarshal(raw, &entries, json.RejectUnknownMembers(true)); err != nil {
+	var parts []jsontext.Value
+	if err := json.Unmarshal(raw, &parts); err != nil {
 		return nil, err
+	}
+	var entries []entry
+	for _, part := range parts {
+		var e entry
+		if err := json.Unmarshal(part, &e); err != nil {
+			return nil, err
+		}
+		if err := known(part, "its price depends on something that is not known", "constraint", "prices"); err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
 	}
 	var out []pricing.Version
 	var from time.Time
@@ -89,11 +100,11 @@ func versions(raw jsontext.Value, note func(key string)) ([]pricing.Version, err
 		}
 		v := pricing.Version{Rates: r}
 		switch {
-		case (e.Constraint == nil) != (i == 0):
+		case e.constrained() == (i == 0):
 			return nil, fmt.Errorf("entry %d: exactly the first entry must have no constraint", i)
-		case e.Constraint == nil:
+		case !e.constrained():
 		default:
-			start, window, err := e.Constraint.read()
+			start, window, err := readConstraint(e.Constraint)
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", i, err)
 			}
@@ -119,7 +130,16 @@ func versions(raw jsontext.Value, note func(key string)) ([]pricing.Version, err
 	return out, nil
 }
 
-func (c *constraint) read() (start time.Time, w *pricing.Window, err error) {
+func (e *entry) constrained() bool { return len(e.Constraint) > 0 && e.Constraint.Kind() != 'n' }
+
+func readConstraint(raw jsontext.Value) (start time.Time, w *pricing.Window, err error) {
+	var c constraint
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return start, nil, err
+	}
+	if err := known(raw, "its price depends on something that is not known", "type", "start_date", "start_time", "end_time"); err != nil {
+		return start, nil, err
+	}
 	switch {
 	case c.StartDate != "" && c.StartTime == "" && c.EndTime == "" && (c.Type == "" || c.Type == "start_date"):
 		start, err = time.Parse(time.DateOnly, c.StartDate)
@@ -137,7 +157,7 @@ func (c *constraint) read() (start time.Time, w *pricing.Window, err error) {
 		}
 		return start, w, nil
 	}
-	return start, nil, fmt.Errorf("unknown constraint %+v", *c)
+	return start, nil, odd("its price depends on something that is not known: %s", raw)
 }
 
 var timeForm = regexp.MustCompile(`^(\d{2}:\d{2}:\d{2})(Z|[+-]\d{2}:\d{2})$`)
@@ -166,7 +186,7 @@ func rates(prices map[string]jsontext.Value, note func(key string)) ([]pricing.R
 		}
 		u, ok := units[key]
 		if !ok {
-			return nil, fmt.Errorf("unknown price key %q", key)
+			return nil, odd("it has a kind of price that is not known: %s", key)
 		}
 		r, rounded, err := rate(raw)
 		if err != nil {

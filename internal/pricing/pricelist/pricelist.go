@@ -38,8 +38,8 @@ type List struct {
 	Data *pricing.Data
 	// Rounded names prices that were finer than a picodollar.
 	Rounded []string
-	// Entries, Skipped and Ignored are those of litellm.Result; nil for other
-	// forms, of which everything is taken.
+	// Entries, Converted, Skipped and Ignored are those of litellm.Result and
+	// genaiprices.Result; nil for a book, of which everything is taken.
 	Entries, Converted int
 	Skipped            map[string][]string
 	Ignored            map[string]int
@@ -86,11 +86,14 @@ func Read(list []byte, said Said) (*List, error) {
 func read(list []byte, first byte, said Said) (*List, error) {
 	switch {
 	case first == '[':
-		res, err := genaiprices.Convert(list, genaiprices.Provenance(said.Version, said.Listed))
+		res, err := genaiprices.Take(list, genaiprices.Provenance(said.Version, said.Listed))
 		if err != nil {
 			return nil, err
 		}
-		return &List{Form: GenaiPrices, Data: res.Data, Rounded: res.Rounded}, nil
+		return &List{
+			Form: GenaiPrices, Data: res.Data, Rounded: res.Rounded,
+			Entries: res.Entries, Converted: res.Converted, Skipped: res.Skipped, Ignored: res.Ignored,
+		}, nil
 	case first != '{':
 		return nil, fault.New(fault.Invalid, "The list is not JSON")
 	case isBook(list):
