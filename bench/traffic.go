@@ -11,7 +11,9 @@ import (
 
 // traffic makes the n-th call of a reproducible stream: 12 features, 20 models
 // of 5 providers, 3 environments, 5,000 users, sessions of about 8 calls, 24 tag
-// sets. Everything but the time follows from n and the run's name.
+// sets. Every third block of 15 calls is two runs of an agent, of 3 to 12 calls
+// that name their parents; the others are in traces of 5 calls side by side.
+// Everything but the time follows from n and the run's name.
 type traffic struct {
 	run   string // keeps the identities of runs apart
 	start time.Time
@@ -64,6 +66,7 @@ func (t traffic) event(n int) usage.Event {
 		Tags:             map[string]string{"team": teams[skewed(r, len(teams))], "plan": plans[r.IntN(len(plans))]},
 		Error:            r.IntN(60) == 0,
 	}
+	t.place(&e, n)
 	c := &e.Counts
 	c[usage.Input] = 200 + int64(r.ExpFloat64()*2500)
 	c[usage.Output] = 20 + int64(r.ExpFloat64()*400)
@@ -71,6 +74,36 @@ func (t traffic) event(n int) usage.Event {
 		c[usage.CacheRead] = c[usage.Input] / 2
 	}
 	return e
+}
+
+// block is how many calls are placed in traces together.
+const block = 15
+
+var steps = []string{"plan", "search", "read", "edit", "check", "answer"}
+
+// place puts the call into the tree of its agent's run, when it is of one.
+func (t traffic) place(e *usage.Event, n int) {
+	first := n - n%block
+	if n/block%3 != 0 {
+		return
+	}
+	r := rand.New(rand.NewPCG(uint64(first), 0x6a09e667f3bcc909))
+	cut := first + 3 + r.IntN(10) // where the second run begins
+	if n >= cut {
+		first = cut
+	}
+	e.TraceID = t.run + "-a" + strconv.Itoa(first)
+	if n == first {
+		e.Name = "run"
+		return
+	}
+	r = rand.New(rand.NewPCG(uint64(n), 0xbb67ae8584caa73b))
+	e.Name = steps[r.IntN(len(steps))]
+	parent := first
+	if n > first+1 && r.IntN(3) == 0 {
+		parent = first + 1 + r.IntN(n-first-1)
+	}
+	e.ParentSpanID = t.run + "-s" + strconv.Itoa(parent)
 }
 
 // skewed picks from n with low numbers more often, as features and users are.
@@ -87,10 +120,21 @@ func (t traffic) appendBatch(b []byte, from, n int) []byte {
 			b = append(b, ',')
 		}
 		e := t.event(from + i)
-		b = fmt.Appendf(b, `{"traceId":%q,"spanId":%q,"timestamp":%q,"feature":%q,"provider":%q,"model":%q,"inputTokens":%d,"outputTokens":%d,"cachedTokens":%d,"latencyMs":%d.%03d,"userId":%q,"sessionId":%q,"environment":%q,"operation":%q,"isError":%t,"tags":{"team":%q,"plan":%q}}`,
-			e.TraceID, e.SpanID, e.Timestamp.Format("2006-01-02T15:04:05.000000Z"), e.Feature, e.Provider, e.Model,
+		b = fmt.Appendf(b, `{"traceId":%q,"spanId":%q%s,"timestamp":%q,"feature":%q,"provider":%q,"model":%q,"inputTokens":%d,"outputTokens":%d,"cachedTokens":%d,"latencyMs":%d.%03d,"userId":%q,"sessionId":%q,"environment":%q,"operation":%q,"isError":%t,"tags":{"team":%q,"plan":%q}}`,
+			e.TraceID, e.SpanID, above(&e), e.Timestamp.Format("2006-01-02T15:04:05.000000Z"), e.Feature, e.Provider, e.Model,
 			e.Counts[usage.Input], e.Counts[usage.Output], e.Counts[usage.CacheRead], e.Latency.Milliseconds(), e.Latency.Microseconds()%1000,
 			e.UserID, e.SessionID, e.Environment, e.Operation, e.Error, e.Tags["team"], e.Tags["plan"])
 	}
 	return append(b, `]}`...)
+}
+
+// above is what an event says of its place in its trace, in its wire form.
+func above(e *usage.Event) string {
+	switch {
+	case e.Name == "":
+		return ""
+	case e.ParentSpanID == "":
+		return fmt.Sprintf(`,"name":%q`, e.Name)
+	}
+	return fmt.Sprintf(`,"name":%q,"parentSpanId":%q`, e.Name, e.ParentSpanID)
 }
