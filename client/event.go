@@ -65,7 +65,8 @@ type Event struct {
 
 	IsStreaming bool `json:"isStreaming,omitzero"`
 	IsError     bool `json:"isError,omitzero"`
-	// Aggregate marks a span that only sums its children.
+	// Aggregate marks a span that only sums its children. Sent again with the mark,
+	// a stored event gets it, and leaves all totals.
 	Aggregate  bool   `json:"aggregate,omitzero"`
 	ErrorCode  string `json:"errorCode,omitzero"`
 	RetryCount int64  `json:"retryCount,omitzero"`
@@ -101,6 +102,9 @@ type PastCost struct {
 	CostByClass map[string]USD `json:"costByClass"`
 	CacheSaving USD            `json:"cacheSavings"`
 	NewCost     USD            `json:"newCost"`
+	// Marked says that the event became an aggregate: it kept its cost and left all
+	// totals.
+	Marked bool `json:"marked,omitzero"`
 }
 
 // Duration travels as a number of milliseconds with at most three decimals.

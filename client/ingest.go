@@ -32,6 +32,9 @@ const (
 type Result struct {
 	// Accepted events were new and are durable; Duplicates were there already.
 	Accepted, Duplicates int
+	// Marked are events that were there already, as calls, and became aggregates,
+	// because they were sent again as such.
+	Marked int
 	// Conflicts are events whose EventID the ledger knows with other content; it
 	// keeps the first.
 	Conflicts []Conflict
@@ -66,6 +69,7 @@ type Rejected struct {
 func (r *Result) add(o Result) {
 	r.Accepted += o.Accepted
 	r.Duplicates += o.Duplicates
+	r.Marked += o.Marked
 	r.Conflicts = append(r.Conflicts, o.Conflicts...)
 	r.Rejected = append(r.Rejected, o.Rejected...)
 	r.Costs = append(r.Costs, o.Costs...)
@@ -218,6 +222,7 @@ func (c *Client) sendBatch(ctx context.Context, b *batch, s sending) (Result, er
 	var wire struct {
 		Accepted   int         `json:"accepted"`
 		Duplicates int         `json:"duplicates"`
+		Marked     int         `json:"marked"`
 		Conflicts  []Conflict  `json:"conflicts"`
 		Rejected   []Rejected  `json:"rejected"`
 		Warnings   []string    `json:"warnings"`

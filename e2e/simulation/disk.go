@@ -11,13 +11,38 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// Append implements ingest.Appender.
+// Append implements ingest.Ledger.
 func (w *world) Append(ctx context.Context, records []usage.Record) (store.Receipt, error) {
 	receipts, err := w.commit(ctx, [][]usage.Record{records})
 	if err != nil {
 		return store.Receipt{}, err
 	}
 	return receipts[0], nil
+}
+
+// Correct implements ingest.Ledger: the disk marks, refuses, or marks and says that
+// it did not.
+func (w *world) Correct(_ context.Context, c store.Correction) (applied int64, err error) {
+	w.tally.Marks++
+	if w.bug == ForgetsMarks || w.fails(8) {
+		if w.bug == ForgetsMarks {
+			return 0, nil
+		}
+		return 0, errDisk
+	}
+	for _, event := range c.Marks {
+		for i := range w.disk {
+			r := &w.disk[i].rec
+			if r.ID == event.ID && r.Timestamp.Equal(event.Timestamp) && !r.Aggregate {
+				r.Aggregate = true
+				applied++
+			}
+		}
+	}
+	if w.fails(8) {
+		return 0, errDisk
+	}
+	return applied, nil
 }
 
 // PutVersions implements ingest.VersionKeeper.
@@ -63,7 +88,7 @@ func (w *world) Insert(_ context.Context, recs []*usage.Record) (int64, error) {
 	stored := fate != 0 && fate != 1
 	if stored {
 		for _, r := range recs {
-			w.disk = append(w.disk, row{*r, n, w.tally.Commits})
+			w.disk = append(w.disk, row{*r, n, w.tally.Commits, r.Content()})
 		}
 	}
 	switch fate {
@@ -82,27 +107,27 @@ func (w *world) Insert(_ context.Context, recs []*usage.Record) (int64, error) {
 }
 
 // LookUp implements dedupe.Ledger.
-func (w *world) LookUp(_ context.Context, ask dedupe.Wanted) (map[usage.ID]uint64, error) {
+func (w *world) LookUp(_ context.Context, ask dedupe.Wanted) (map[usage.ID]dedupe.Stored, error) {
 	w.tally.LookUps++
 	if w.fails(32) {
 		return nil, errDisk
 	}
-	found := map[usage.ID]uint64{}
+	found := map[usage.ID]dedupe.Stored{}
 	for _, id := range ask.Derived {
 		if w.bug == TrustsHashes {
-			found[id] = 0
+			found[id] = dedupe.Stored{}
 		}
 		for i := range w.disk {
 			r := &w.disk[i].rec
 			if r.ID == id && !r.Timestamp.Before(ask.From) && !r.Timestamp.After(ask.To) {
-				found[id] = 0
+				found[id] = dedupe.Stored{Timestamp: r.Timestamp, Aggregate: r.Aggregate}
 			}
 		}
 	}
 	for _, id := range ask.Explicit {
 		for i := range w.disk {
 			if r := &w.disk[i].rec; r.ID == id {
-				found[id] = r.Content()
+				found[id] = dedupe.Stored{Content: w.disk[i].content, Timestamp: r.Timestamp, Aggregate: r.Aggregate}
 			}
 		}
 	}
@@ -177,9 +202,16 @@ func (w *world) judge() error {
 	if len(w.disk) != len(distinct) {
 		return fmt.Errorf("%d events are stored, %d were sent", len(w.disk), len(distinct))
 	}
+	sums := map[usage.ID]bool{}
+	for e, id := range w.ids {
+		sums[id] = w.sums[e]
+	}
 	var total, want usage.Costing
 	for i := range w.disk {
 		r := &w.disk[i].rec
+		if r.Aggregate != sums[r.ID] {
+			return fmt.Errorf("event %s is an aggregate: %v, want %v", r.ID, r.Aggregate, sums[r.ID])
+		}
 		e := r.Event
 		cost, err := w.book.Price(&e)
 		if err != nil {
@@ -206,6 +238,9 @@ func (w *world) note() {
 	for i := range w.disk {
 		h.WriteByte(w.disk[i].rec.ID[0])
 		h.WriteByte(byte(w.disk[i].commit))
+		if w.disk[i].rec.Aggregate {
+			h.WriteByte(0xff)
+		}
 	}
 	for e := range w.acked {
 		if w.acked[e] {

@@ -64,8 +64,8 @@ func TestSchedules(t *testing.T) {
 	const all = float64(words * 64)
 	states := -all * math.Log(1-float64(set)/all)
 	t.Logf("%d schedules, %d steps, about %.0f distinct states", most, sum.Steps, states)
-	t.Logf("%d commits, %d failed, of these %d stored all the same; %d crashes, %d answers lost; %d duplicates and %d conflicts recognised; %d look-ups, %d loads",
-		sum.Commits, sum.Failed, sum.Unknown, sum.Crashes, sum.LostAnswers, sum.Duplicates, sum.Conflicts, sum.LookUps, sum.Loads)
+	t.Logf("%d commits, %d failed, of these %d stored all the same; %d crashes, %d answers lost; %d duplicates and %d conflicts recognised; %d look-ups, %d loads, %d corrections of marks",
+		sum.Commits, sum.Failed, sum.Unknown, sum.Crashes, sum.LostAnswers, sum.Duplicates, sum.Conflicts, sum.LookUps, sum.Loads, sum.Marks)
 }
 
 func (t *Tally) add(o *Tally) {
@@ -78,6 +78,7 @@ func (t *Tally) add(o *Tally) {
 	t.Duplicates += o.Duplicates
 	t.Conflicts += o.Conflicts
 	t.LookUps += o.LookUps
+	t.Marks += o.Marks
 	t.Loads += o.Loads
 }
 
@@ -87,7 +88,7 @@ func TestBugsAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bug := range []Bug{RemembersTooMuch, AcknowledgesEarly, TrustsHashes, ReusesNumbers} {
+	for _, bug := range []Bug{RemembersTooMuch, AcknowledgesEarly, TrustsHashes, ReusesNumbers, ForgetsMarks} {
 		t.Run(fmt.Sprint(bug), func(t *testing.T) {
 			for s := uint64(1); s <= 20_000; s++ {
 				if err := pool.Run(s, bug, &Tally{}); err != nil {

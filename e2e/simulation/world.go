@@ -35,13 +35,15 @@ const (
 	TrustsHashes Bug = "dropped by fingerprint alone"
 	// ReusesNumbers counts commits from what was known before a failure.
 	ReusesNumbers Bug = "commit numbers are used again"
+	// ForgetsMarks leaves events counted that turned out to be aggregates.
+	ForgetsMarks Bug = "marks are acknowledged and not made"
 )
 
 var errDisk = errors.New("the disk failed")
 
 // Tally counts what schedules went through.
 type Tally struct {
-	Steps, Commits, Failed, Unknown, Crashes, LostAnswers, Duplicates, Conflicts, LookUps, Loads int64
+	Steps, Commits, Failed, Unknown, Crashes, LostAnswers, Duplicates, Conflicts, LookUps, Loads, Marks int64
 	// Seen marks the abstract states that were visited: a bit for each, by hash.
 	Seen []uint64
 }
@@ -51,8 +53,11 @@ type Pool struct {
 	inputs []ingest.Input
 	ids    []usage.ID
 	rivals []int // the other content of the same explicit identity, or -1
-	book   *pricing.Book
-	base   time.Time
+	// sums are events that turn out to be aggregates: first they may be sent as
+	// calls.
+	sums []bool
+	book *pricing.Book
+	base time.Time
 }
 
 const (
@@ -87,15 +92,17 @@ func NewPool() (*Pool, error) {
 		p.inputs = append(p.inputs, ingest.Input{Event: e})
 		p.ids = append(p.ids, e.Identity())
 		p.rivals = append(p.rivals, rival)
+		p.sums = append(p.sums, i%3 == 0 && rival < 0)
 	}
 	return p, nil
 }
 
 // row is a stored event.
 type row struct {
-	rec    usage.Record
-	commit int64
-	write  int64 // tells writes with one number apart
+	rec     usage.Record
+	commit  int64
+	write   int64  // tells writes with one number apart
+	content uint64 // as it was when it was written
 }
 
 // world is one schedule: the disk, the server's memory, and the clients.
@@ -213,7 +220,7 @@ func (w *world) step(ctx context.Context) error {
 func (w *world) send(ctx context.Context, events []int) error {
 	inputs := make([]ingest.Input, len(events))
 	for i, e := range events {
-		inputs[i] = w.inputs[e]
+		inputs[i] = w.input(e)
 	}
 	res, err := w.pipe.Ingest(ctx, ingest.Batch{Events: inputs})
 	if w.crash {
@@ -231,6 +238,11 @@ func (w *world) send(ctx context.Context, events []int) error {
 	for _, c := range res.Conflicts {
 		conflicts[events[c.Index]] = true
 	}
+	for i, e := range events {
+		if inputs[i].Event.Aggregate && !w.marked(w.ids[e]) {
+			return fmt.Errorf("event %d is acknowledged as an aggregate and still counts", e)
+		}
+	}
 	return w.answer(events, conflicts)
 }
 
@@ -241,7 +253,7 @@ func (w *world) group(ctx context.Context) error {
 	for b := range batches {
 		events[b] = w.any()
 		for _, e := range events[b] {
-			in := w.inputs[e]
+			in := w.input(e)
 			cost, err := w.book.Price(&in.Event)
 			if err != nil {
 				return err
@@ -299,6 +311,22 @@ func (w *world) answer(events []int, conflicts map[int]bool) error {
 		}
 	}
 	return nil
+}
+
+// input is an event as a client sends it now.
+func (w *world) input(e int) ingest.Input {
+	in := w.inputs[e]
+	in.Event.Aggregate = w.sums[e] && (w.calm || w.r.IntN(2) == 0)
+	return in
+}
+
+func (w *world) marked(id usage.ID) bool {
+	for i := range w.disk {
+		if w.disk[i].rec.ID == id {
+			return w.disk[i].rec.Aggregate
+		}
+	}
+	return false
 }
 
 func (w *world) stored(id usage.ID) bool {

@@ -208,6 +208,10 @@ func (s *session) showEvent(e *client.StoredEvent) {
 	fmt.Fprintln(s.out)
 	s.priceLines(e.Lines, e.Cost)
 	for _, h := range e.History {
+		if h.Marked {
+			fmt.Fprintf(s.out, "Until %s UTC it counted with %s, then it became a sum of its children\n", clock(h.At.UTC()), exactly(h.Cost))
+			continue
+		}
 		fmt.Fprintf(s.out, "Until %s UTC it cost %s (%s), then %s (%s)\n", clock(h.At.UTC()), exactly(h.Cost), printable(h.CostSource), exactly(h.NewCost), printable(h.Reason))
 	}
 }

@@ -178,7 +178,7 @@ func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error 
 			list = append(list, rejection{l.inputs[r.file].path, r.line, r.reason})
 		}
 		answer := map[string]any{
-			"rows": done.rows(), "accepted": done.New, "duplicates": done.Duplicates, "conflicts": done.Conflicts,
+			"rows": done.rows(), "accepted": done.New, "duplicates": done.Duplicates, "marked": done.Marked, "conflicts": done.Conflicts,
 			"rejected": done.Rejected, "rejections": list, "complete": cause == nil && l.failed == 0,
 		}
 		l.report(answer, done)
@@ -187,6 +187,9 @@ func (cmd *importCmd) tell(s *session, done *tally, l *load, cause error) error 
 		}
 	} else {
 		line := fmt.Sprintf("%d rows: %d new, %d already there, %d rejected", done.rows(), done.New, done.Duplicates, done.Rejected)
+		if done.Marked > 0 {
+			line += fmt.Sprintf(", %d of those already there now known to sum up others (they left all totals)", done.Marked)
+		}
 		if done.Conflicts > 0 {
 			line += fmt.Sprintf(", %d whose eventId belongs to another event (that one is kept)", done.Conflicts)
 		}

@@ -53,6 +53,8 @@ type reject struct {
 // tally is what became of the rows. Each is counted once.
 type tally struct {
 	New, Duplicates, Conflicts, Rejected int
+	// Marked counts those of Duplicates that became sums of others.
+	Marked int
 	// rejects are the first ones, in order of file and line.
 	rejects  []reject
 	warnings []string
@@ -195,6 +197,7 @@ func (p *pump) note(batch []row, result *client.Result) {
 	defer p.mu.Unlock()
 	p.tally.New += result.Accepted
 	p.tally.Duplicates += result.Duplicates
+	p.tally.Marked += result.Marked
 	for _, c := range result.Conflicts {
 		if c.Index >= 0 && c.Index < len(batch) && batch[c.Index].logged != nil {
 			p.tally.Duplicates++

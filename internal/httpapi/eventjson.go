@@ -47,7 +47,7 @@ type WireEvent struct {
 
 	IsStreaming bool   `json:"isStreaming" required:"false"`
 	IsError     bool   `json:"isError" required:"false"`
-	Aggregate   bool   `json:"aggregate,omitempty" doc:"Only sums its children; left out of totals."`
+	Aggregate   bool   `json:"aggregate,omitempty" doc:"Only sums its children; left out of totals. An event that is stored without it and sent again with it becomes one."`
 	ErrorCode   string `json:"errorCode,omitempty" maxLength:"256"`
 	RetryCount  int64  `json:"retryCount,omitempty" minimum:"0"`
 

@@ -60,7 +60,7 @@ func (e *fakeEngine) Ping(context.Context) (store.Health, error) { return e.heal
 
 // appender lets a test make the ledger fail.
 type appender struct {
-	ingest.Appender
+	ingest.Ledger
 	fail func() error
 }
 
@@ -70,7 +70,7 @@ func (a *appender) Append(ctx context.Context, rs []usage.Record) (store.Receipt
 			return store.Receipt{}, err
 		}
 	}
-	return a.Appender.Append(ctx, rs)
+	return a.Ledger.Append(ctx, rs)
 }
 
 func setup(t *testing.T, change ...func(*Params)) *fixture {

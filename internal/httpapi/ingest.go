@@ -19,6 +19,7 @@ func (s *server) ingestRoutes() []*route {
 		summary: "Store a batch of events",
 		doc: "Answers 202 only after the events are durable. At most 500 events and 5 MiB, decompressed. " +
 			"An event that is stored already counts as a duplicate, at any age, so a batch can be sent again. " +
+			"Sent again with aggregate: true it becomes an aggregate and leaves all totals; the mark never goes away. " +
 			"Bad input stores nothing and lists every problem; with partial=true the valid events are stored.",
 		params: []param{
 			{name: "partial", doc: "Store the valid events and list the others as rejected.", schema: withDefault(text("true", "false"), "false")},

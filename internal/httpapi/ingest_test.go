@@ -20,8 +20,10 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/ingest"
+	"github.com/costprof/costprof/internal/store"
 )
 
 func gzipped(b []byte) []byte {
@@ -70,6 +72,69 @@ func TestIngest(t *testing.T) {
 	}
 	if n := f.stored(); n != 6 {
 		t.Errorf("%d stored, want 6", n)
+	}
+}
+
+// A span that turns out to be the sum of others leaves the totals when it is told
+// again, and its history says so.
+func TestIngestMarks(t *testing.T) {
+	f := setup(t)
+	first := event(1, `{"eventId":"run"}`)
+	f.post("/api/v1/events", batch(first, event(2))).want(202)
+	spent := func() (calls int, cost json.Number) {
+		var got struct {
+			TotalCost json.Number
+			Data      []struct{ CallCount int }
+		}
+		f.get("/api/v1/analytics/cost-breakdown?groupBy=feature&" + november).want(200).into(&got)
+		for _, row := range got.Data {
+			calls += row.CallCount
+		}
+		return calls, got.TotalCost
+	}
+	if calls, _ := spent(); calls != 2 {
+		t.Fatalf("%d calls, want 2", calls)
+	}
+	var got struct{ Accepted, Duplicates, Marked int }
+	a := f.post("/api/v1/events", batch(event(1, `{"eventId":"run","aggregate":true}`), event(2))).want(202).into(&got)
+	if got.Accepted != 0 || got.Duplicates != 2 || got.Marked != 1 {
+		t.Fatalf("marked: %s", a.body)
+	}
+	calls, cost := spent()
+	if calls != 1 {
+		t.Fatalf("%d calls, want 1", calls)
+	}
+	a = f.post("/api/v1/events", batch(first)).want(202)
+	if strings.Contains(string(a.body), "marked") {
+		t.Fatalf("again, without the mark: %s", a.body)
+	}
+	if calls, now := spent(); calls != 1 || now != cost {
+		t.Fatalf("%d calls of %s after a retry, want 1 of %s", calls, now, cost)
+	}
+	id := ""
+	for r, err := range f.ledger.Events(t.Context(), store.EventQuery{Filter: analytics.Filter{Aggregates: true}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Aggregate {
+			id = r.ID.String()
+		}
+	}
+	var answer struct {
+		Data struct {
+			Aggregate bool
+			Cost      json.Number
+			History   []struct {
+				Marked        bool
+				Reason        string
+				Cost, NewCost json.Number
+			}
+		}
+	}
+	a = f.get("/api/v1/events/" + id).want(200).into(&answer)
+	one := answer.Data
+	if !one.Aggregate || len(one.History) != 1 || !one.History[0].Marked || one.History[0].Reason != "aggregate" || one.History[0].Cost != one.Cost || one.History[0].NewCost != one.Cost {
+		t.Fatalf("the event: %s", a.body)
 	}
 }
 

@@ -192,6 +192,7 @@ type pastCost struct {
 	CostByClass costByClass  `json:"costByClass"`
 	CacheSaving money.USD    `json:"cacheSavings"`
 	NewCost     money.USD    `json:"newCost" doc:"What it cost from then on."`
+	Marked      bool         `json:"marked,omitempty" doc:"It became an aggregate: it kept its cost and left all totals."`
 }
 
 func historyJSON(past []store.PastCost) []pastCost {
@@ -200,7 +201,7 @@ func historyJSON(past []store.PastCost) []pastCost {
 		p := &past[i]
 		out = append(out, pastCost{
 			At: p.At.UTC(), Reason: p.Reason, Cost: p.Was.Total(), CostSource: p.Was.Source, PriceID: p.Was.PriceID,
-			CostByClass: classesJSON(&p.Was), CacheSaving: p.Was.CacheSaving, NewCost: p.NowCost,
+			CostByClass: classesJSON(&p.Was), CacheSaving: p.Was.CacheSaving, NewCost: p.NowCost, Marked: p.Marked,
 		})
 	}
 	return out

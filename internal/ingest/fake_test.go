@@ -47,6 +47,15 @@ type fakeLedger struct {
 	reference.Ledger
 	err      error
 	appended func()
+	// uncorrectable fails Correct.
+	uncorrectable error
+}
+
+func (l *fakeLedger) Correct(ctx context.Context, c store.Correction) (int64, error) {
+	if l.uncorrectable != nil {
+		return 0, l.uncorrectable
+	}
+	return l.Ledger.Correct(ctx, c)
 }
 
 func (l *fakeLedger) Append(ctx context.Context, records []usage.Record) (store.Receipt, error) {

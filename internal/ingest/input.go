@@ -76,6 +76,9 @@ type Result struct {
 	Accepted int `json:"accepted"`
 	// Duplicates counts what the ledger, or this batch, held already.
 	Duplicates int `json:"duplicates"`
+	// Marked counts the stored events that became aggregates, because they were
+	// sent again as such: they left all totals.
+	Marked int `json:"marked,omitempty" doc:"Stored events that became aggregates because they were sent again with aggregate: true; they left all totals. They are among the duplicates."`
 	// Conflicts are events whose explicit eventId belongs to another event,
 	// which was kept.
 	Conflicts []Conflict `json:"conflicts,omitempty"`

@@ -17,9 +17,10 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// Appender is what the pipeline needs of a store.Ledger.
-type Appender interface {
+// Ledger is what the pipeline needs of a store.Ledger.
+type Ledger interface {
 	Append(ctx context.Context, records []usage.Record) (store.Receipt, error)
+	Correct(ctx context.Context, c store.Correction) (int64, error)
 }
 
 // VersionKeeper is what the pipeline needs of a store.Prices.
@@ -37,7 +38,7 @@ type Book interface {
 // Params are what a Pipeline is made of. Ledger, Book, Versions and Log are
 // required.
 type Params struct {
-	Ledger Appender
+	Ledger Ledger
 	// Book gives the price book in force; one batch is priced with one book.
 	Book     func() Book
 	Versions VersionKeeper
@@ -119,6 +120,15 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 		}
 	}
 	p.tell(j, receipt, result.Accepted)
+	if len(receipt.Unmarked) > 0 {
+		// After an error the sender tries again and finds duplicates, still without
+		// their marks.
+		marked, err := p.Ledger.Correct(ctx, store.Correction{Reason: "aggregate", At: p.Now().UTC().Truncate(time.Microsecond), Marks: receipt.Unmarked})
+		if err != nil {
+			return Result{}, err
+		}
+		result.Marked = int(marked)
+	}
 	return result, nil
 }
 

@@ -321,6 +321,52 @@ func TestIngestConflicts(t *testing.T) {
 	}
 }
 
+// An event that is sent again as an aggregate becomes one, whatever the order; what
+// could not be marked is marked by the retry.
+func TestIngestMarks(t *testing.T) {
+	r := newRig(nil)
+	sum := func(in Input) Input { in.Event.Aggregate = true; return in }
+	own := input("own")
+	own.Event.EventID = "e"
+	ingest := func(want Result, ins ...Input) {
+		t.Helper()
+		got, err := r.Ingest(t.Context(), Batch{Events: ins})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	}
+	calls := func(want int) {
+		t.Helper()
+		if n := len(r.ledger.all(t)); n != want {
+			t.Fatalf("%d events count, want %d", n, want)
+		}
+	}
+	ingest(Result{Accepted: 3}, input("a"), own, sum(input("s")))
+	calls(2)
+	ingest(Result{Accepted: 1, Duplicates: 4, Marked: 2}, sum(input("a")), sum(own), input("s"), input("b"), sum(own))
+	calls(1)
+	ingest(Result{Duplicates: 3}, input("a"), own, sum(own))
+	calls(1)
+	ingest(Result{Accepted: 1, Duplicates: 1, Marked: 1}, input("c"), sum(input("c")))
+	calls(1)
+
+	busy := &fault.Error{Code: fault.Unavailable, Message: "The ledger is behind", RetryAfter: time.Second}
+	r.ledger.uncorrectable = busy
+	both := []Input{sum(input("b")), input("d")}
+	if _, err := r.Ingest(t.Context(), Batch{Events: both}); !errors.Is(err, busy) {
+		t.Fatalf("the ledger's error became %v", err)
+	}
+	if n := len(r.announced); n != 6 {
+		t.Fatalf("%d events announced, want 6: what is stored is told", n)
+	}
+	r.ledger.uncorrectable = nil
+	ingest(Result{Duplicates: 2, Marked: 1}, both...)
+	calls(1)
+}
+
 func TestIngestTimestampDefault(t *testing.T) {
 	r := newRig(nil)
 	in, ancient := input("a"), input("b")

@@ -84,7 +84,7 @@ func Tables() []*Table {
 		{Name: EventsTable, Columns: eventColumns()},
 		{Name: "corrections", Columns: columns(required(Int, "n"), required(Moment, "made"), required(Text, "reason"), required(UUID, "id"), required(Moment, "ts"),
 			required(Int, "old_cost", "new_cost", "old_source", "new_source"), optional(Text, "old_price_id", "new_price_id"),
-			required(Ints, "old_classes"), required(Int, "old_saving"))},
+			required(Ints, "old_classes"), required(Int, "old_saving"), required(Bool, "marked"))},
 		{Name: "own_prices", Columns: columns(required(Int, "position"), required(Text, "id", "doc"))},
 		{Name: "price_versions", Incidental: true, Columns: required(Text, "id", "doc")},
 		{Name: "price_lists", Columns: columns(required(Int, "number"), required(Moment, "made"), optional(Text, "doc"))},

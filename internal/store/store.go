@@ -36,6 +36,10 @@ type Receipt struct {
 	// them, all of them, if and only if its AsOf is not below. 0 when none was new.
 	// Records of several Appends may share a commit.
 	Commit int64
+	// Unmarked names, each once, the events that are stored without the mark
+	// Aggregate while a record of the call has it. Append leaves them as they are;
+	// Correct marks them.
+	Unmarked []EventKey
 }
 
 // Ledger is the record of priced calls, the only truth. All methods may be
@@ -75,10 +79,11 @@ type Ledger interface {
 	// and Aggregates are not used). fault.NotFound when there is none.
 	Get(ctx context.Context, id usage.ID, filter analytics.Filter) (usage.Record, error)
 
-	// Correct replaces the costs of stored events, keeps the old costs as
-	// history, and changes every answer at once or not at all. A change whose
-	// event is gone or no longer has the Was price is skipped; the number applied
-	// is returned. No event is named twice.
+	// Correct replaces the costs of stored events and marks others as aggregates,
+	// keeps what was as history, and changes every answer at once or not at all,
+	// of any moment. A change whose event is gone or no longer has the Was price
+	// is skipped, and so is a mark whose event is gone or has it; the number
+	// applied is returned. No event is named twice.
 	Correct(ctx context.Context, c Correction) (int64, error)
 
 	// History gives the costs that an event had before, the newest 100 of them,
@@ -106,12 +111,15 @@ type EventKey struct {
 	ID        usage.ID
 }
 
-// Correction is a set of new costs with one reason.
+// Correction is a set of new costs and marks with one reason.
 type Correction struct {
-	// Reason is kept beside the old costs, for example "backfill" and a job's id.
+	// Reason is kept beside what was, for example "backfill" and a job's id.
 	Reason  string
 	At      time.Time
 	Changes []CostChange
+	// Marks are events that turned out to be aggregates. No mark is ever taken
+	// away: so it does not matter in which order an event and its mark arrive.
+	Marks []EventKey
 }
 
 // CostChange is one event's new cost.
@@ -124,7 +132,7 @@ type CostChange struct {
 	Now        usage.Costing
 }
 
-// PastCost is a cost that a correction replaced.
+// PastCost is what a correction replaced: a cost, or that an event counted.
 type PastCost struct {
 	// At and Reason are those of the correction.
 	At     time.Time
@@ -135,6 +143,9 @@ type PastCost struct {
 	NowCost    money.USD
 	NowSource  usage.Source
 	NowPriceID string
+	// Marked says that the event became an aggregate: its cost stayed, and counts
+	// no more.
+	Marked bool
 }
 
 // MaxHistory is how many past costs of one event are given.

@@ -126,6 +126,17 @@ func (e *Event) Content() uint64 {
 	return binary.BigEndian.Uint64(id[:])
 }
 
+// SameContent says whether a fingerprint is that of the event, whether or not it
+// was sent as an aggregate then: the mark may come later.
+func (e *Event) SameContent(fingerprint uint64) bool {
+	if e.Content() == fingerprint {
+		return true
+	}
+	other := *e
+	other.Aggregate = !e.Aggregate
+	return other.Content() == fingerprint
+}
+
 func (e *Event) nonZero() (n int) {
 	for _, count := range e.Counts {
 		if count != 0 {

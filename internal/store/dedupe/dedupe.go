@@ -6,6 +6,7 @@ package dedupe
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/costprof/costprof/internal/store"
@@ -35,11 +36,18 @@ func (w *Wanted) add(r *usage.Record) {
 	}
 }
 
+// Stored is what the ledger has under an identity.
+type Stored struct {
+	// Content is its fingerprint; 0 of one that is derived.
+	Content   uint64
+	Timestamp time.Time
+	Aggregate bool
+}
+
 // Ledger is what the decision needs of an engine.
 type Ledger interface {
-	// LookUp gives the content fingerprints of those that are stored, 0 for derived
-	// ones.
-	LookUp(ctx context.Context, w Wanted) (map[usage.ID]uint64, error)
+	// LookUp gives those that are stored.
+	LookUp(ctx context.Context, w Wanted) (map[usage.ID]Stored, error)
 	// SpanIDs yields the identities of all events in the spans, which are sorted;
 	// explicit ones may be among them.
 	SpanIDs(ctx context.Context, spans []int64, yield func(span int64, id usage.ID)) error
@@ -61,7 +69,7 @@ func Store(ctx context.Context, k *Known, l Ledger, batches [][]usage.Record) ([
 			recs = append(recs, &b[i])
 		}
 	}
-	verdicts, err := k.judge(ctx, l, recs)
+	verdicts, stored, err := k.judge(ctx, l, recs)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +90,12 @@ func Store(ctx context.Context, k *Known, l Ledger, batches [][]usage.Record) ([
 	for b := range batches {
 		r := &receipts[b]
 		r.Outcomes = make([]store.Outcome, len(batches[b]))
+		r.Unmarked = unmarkedOf(batches[b], verdicts, stored)
 		for i := range r.Outcomes {
 			switch verdicts[i] {
 			case fresh:
 				r.Commit = commit
-			case duplicate:
+			case duplicate, unmarked:
 				r.Outcomes[i] = store.Duplicate
 			case conflict:
 				r.Outcomes[i] = store.Conflict
@@ -95,4 +104,19 @@ func Store(ctx context.Context, k *Known, l Ledger, batches [][]usage.Record) ([
 		verdicts = verdicts[len(r.Outcomes):]
 	}
 	return receipts, nil
+}
+
+// unmarkedOf names the events that a batch marks and the ledger does not.
+func unmarkedOf(batch []usage.Record, verdicts []verdict, stored map[usage.ID]Stored) []store.EventKey {
+	var keys []store.EventKey
+	for i := range batch {
+		if verdicts[i] != unmarked {
+			continue
+		}
+		key := store.EventKey{Timestamp: stored[batch[i].ID].Timestamp, ID: batch[i].ID}
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

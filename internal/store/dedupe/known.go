@@ -63,20 +63,29 @@ const (
 	fresh verdict = iota
 	duplicate
 	conflict
+	// unmarked is a duplicate that is an aggregate and is not stored as one.
+	unmarked
 )
 
 // judge gives a verdict for each record, looking at the ledger where the
-// fingerprints cannot say. Repeats inside the batch are judged too.
-func (k *Known) judge(ctx context.Context, l Ledger, recs []*usage.Record) ([]verdict, error) {
+// fingerprints cannot say, and what is stored then of those that repeat. Repeats
+// inside the batch are judged too.
+func (k *Known) judge(ctx context.Context, l Ledger, recs []*usage.Record) ([]verdict, map[usage.ID]Stored, error) {
 	if err := k.load(ctx, l, recs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := make([]verdict, len(recs))
 	first := make(map[usage.ID]int, len(recs))
+	repeated := map[usage.ID]Stored{}
 	var ask []int
 	for i, r := range recs {
 		if j, seen := first[r.ID]; seen {
-			out[i] = compare(r, recs[j].Content)
+			before, ok := repeated[r.ID]
+			if !ok {
+				before = storedAs(recs[j])
+				repeated[r.ID] = before
+			}
+			out[i] = compare(r, before)
 			continue
 		}
 		first[r.ID] = i
@@ -85,7 +94,7 @@ func (k *Known) judge(ctx context.Context, l Ledger, recs []*usage.Record) ([]ve
 		}
 	}
 	if len(ask) == 0 {
-		return out, nil
+		return out, repeated, nil
 	}
 	var w Wanted
 	for _, i := range ask {
@@ -93,19 +102,31 @@ func (k *Known) judge(ctx context.Context, l Ledger, recs []*usage.Record) ([]ve
 	}
 	stored, err := l.LookUp(ctx, w)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, r := range recs {
-		if content, ok := stored[r.ID]; ok {
-			out[i] = compare(r, func() uint64 { return content })
+		if before, ok := stored[r.ID]; ok {
+			out[i] = compare(r, before)
+			repeated[r.ID] = before
 		}
 	}
-	return out, nil
+	return out, repeated, nil
 }
 
-func compare(r *usage.Record, first func() uint64) verdict {
-	if r.EventID != "" && r.Content() != first() {
+func storedAs(r *usage.Record) Stored {
+	s := Stored{Timestamp: r.Timestamp, Aggregate: r.Aggregate}
+	if r.EventID != "" {
+		s.Content = r.Content()
+	}
+	return s
+}
+
+func compare(r *usage.Record, before Stored) verdict {
+	switch {
+	case r.EventID != "" && !r.SameContent(before.Content):
 		return conflict
+	case r.Aggregate && !before.Aggregate:
+		return unmarked
 	}
 	return duplicate
 }

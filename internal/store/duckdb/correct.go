@@ -16,7 +16,7 @@ import (
 
 // Correct implements store.Ledger. It runs between commits, in one transaction.
 func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error) {
-	if len(c.Changes) == 0 {
+	if len(c.Changes)+len(c.Marks) == 0 {
 		return 0, nil
 	}
 	var applied int64
@@ -25,48 +25,104 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		if err := w.exec(ctx, `BEGIN TRANSACTION`); err != nil {
 			return err
 		}
-		from, to, err := w.stage(ctx, c.Changes)
+		priced, err := w.reprice(ctx, n, &c)
 		if err != nil {
 			return err
 		}
-		const match = `e.ts >= ? AND e.ts <= ? AND e.id = s.id AND e.ts = s.ts AND e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id`
-		classes := sqlquery.ClassColumns()
-		old := make([]string, len(classes))
-		for i, col := range classes {
-			old[i] = "e." + col
-		}
-		res, err := w.conn.ExecContext(ctx, `INSERT INTO corrections
-			SELECT ?, ?, ?, e.id, e.ts, e.cost, s.cost, e.source, s.source, e.price_id, s.price_id, [`+strings.Join(old, ", ")+`], e.saving
-			FROM events e, staged s WHERE `+match, n, c.At.UTC(), c.Reason, from, to)
+		marked, err := w.mark(ctx, n, &c)
 		if err != nil {
-			return fmt.Errorf("keep old costs: %w", err)
-		}
-		if applied, err = res.RowsAffected(); err != nil {
 			return err
 		}
-		if applied == 0 {
+		if applied = priced + marked; applied == 0 {
 			return w.exec(ctx, `ROLLBACK`)
-		}
-		sets := []string{"cost = s.cost", "saving = s.saving", "source = s.source", "is_fallback = s.is_fallback", "price_id = s.price_id"}
-		for _, col := range classes {
-			sets = append(sets, col+" = s."+col)
-		}
-		if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
-			return fmt.Errorf("set new costs: %w", err)
 		}
 		hours := map[int64]bool{}
 		for _, change := range c.Changes {
 			hours[sqlquery.HourOf(change.Timestamp)] = true
 		}
+		for _, event := range c.Marks {
+			hours[sqlquery.HourOf(event.Timestamp)] = true
+		}
 		if err := w.unsum(ctx, hours); err != nil {
 			return err
 		}
-		if err := w.seal(ctx, n, changed); err != nil {
-			return err
-		}
-		return nil
+		return w.seal(ctx, n, changed)
 	})
 	return applied, err
+}
+
+// reprice keeps the old costs and sets the new ones, in the transaction at hand.
+func (w *writer) reprice(ctx context.Context, n int64, c *store.Correction) (applied int64, err error) {
+	if len(c.Changes) == 0 {
+		return 0, nil
+	}
+	from, to, err := w.stage(ctx, c.Changes)
+	if err != nil {
+		return 0, err
+	}
+	const match = `e.ts >= ? AND e.ts <= ? AND e.id = s.id AND e.ts = s.ts AND e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id`
+	classes := sqlquery.ClassColumns()
+	res, err := w.conn.ExecContext(ctx, `INSERT INTO corrections
+		SELECT ?, ?, ?, e.id, e.ts, e.cost, s.cost, e.source, s.source, e.price_id, s.price_id, [`+oldClasses()+`], e.saving, false
+		FROM events e, staged s WHERE `+match, n, c.At.UTC(), c.Reason, from, to)
+	if err != nil {
+		return 0, fmt.Errorf("keep old costs: %w", err)
+	}
+	if applied, err = res.RowsAffected(); err != nil || applied == 0 {
+		return 0, err
+	}
+	sets := []string{"cost = s.cost", "saving = s.saving", "source = s.source", "is_fallback = s.is_fallback", "price_id = s.price_id"}
+	for _, col := range classes {
+		sets = append(sets, col+" = s."+col)
+	}
+	if err := w.exec(ctx, `UPDATE events e SET `+strings.Join(sets, ", ")+` FROM staged s WHERE `+match, from, to); err != nil {
+		return 0, fmt.Errorf("set new costs: %w", err)
+	}
+	return applied, nil
+}
+
+// oldClasses lists the costs by class that an event has now.
+func oldClasses() string {
+	classes := sqlquery.ClassColumns()
+	old := make([]string, len(classes))
+	for i, col := range classes {
+		old[i] = "e." + col
+	}
+	return strings.Join(old, ", ")
+}
+
+// mark makes aggregates of events and keeps that they counted, in the
+// transaction at hand.
+func (w *writer) mark(ctx context.Context, n int64, c *store.Correction) (int64, error) {
+	if len(c.Marks) == 0 {
+		return 0, nil
+	}
+	events := make([]string, len(c.Marks))
+	from, to := c.Marks[0].Timestamp, c.Marks[0].Timestamp
+	for i, event := range c.Marks {
+		events[i] = fmt.Sprintf("(make_timestamp(%d), '%s'::UUID)", event.Timestamp.UnixMicro(), uuidText(event.ID))
+		if event.Timestamp.Before(from) {
+			from = event.Timestamp
+		}
+		if event.Timestamp.After(to) {
+			to = event.Timestamp
+		}
+	}
+	match := ` (VALUES ` + strings.Join(events, ", ") + `) s (ts, id) WHERE e.ts >= ? AND e.ts <= ? AND e.id = s.id AND e.ts = s.ts AND NOT e.is_aggregate`
+	res, err := w.conn.ExecContext(ctx, `INSERT INTO corrections
+		SELECT ?, ?, ?, e.id, e.ts, e.cost, e.cost, e.source, e.source, e.price_id, e.price_id, [`+oldClasses()+`], e.saving, true
+		FROM events e,`+match, n, c.At.UTC(), c.Reason, from.UTC(), to.UTC())
+	if err != nil {
+		return 0, fmt.Errorf("keep what was: %w", err)
+	}
+	marked, err := res.RowsAffected()
+	if err != nil || marked == 0 {
+		return 0, err
+	}
+	if err := w.exec(ctx, `UPDATE events e SET is_aggregate = true FROM`+match, from.UTC(), to.UTC()); err != nil {
+		return 0, fmt.Errorf("mark aggregates: %w", err)
+	}
+	return marked, nil
 }
 
 // stage puts the changes into a temporary table of the transaction at hand and

@@ -15,7 +15,7 @@ import (
 func (e *Engine) History(ctx context.Context, event store.EventKey) ([]store.PastCost, error) {
 	var out []store.PastCost
 	err := e.read(ctx, func(db querier, _ position) error {
-		rows, err := db.QueryContext(ctx, `SELECT made, reason, old_classes, old_saving, old_source, old_price_id, new_cost, new_source, new_price_id
+		rows, err := db.QueryContext(ctx, `SELECT made, reason, old_classes, old_saving, old_source, old_price_id, new_cost, new_source, new_price_id, marked
 			FROM corrections WHERE ts = ? AND id = ?::UUID ORDER BY n DESC LIMIT ?`, event.Timestamp.UTC(), uuidText(event.ID), store.MaxHistory)
 		if err != nil {
 			return err
@@ -27,7 +27,7 @@ func (e *Engine) History(ctx context.Context, event store.EventKey) ([]store.Pas
 			var saving, cost int64
 			var was, now uint8
 			var wasID, nowID sql.NullString
-			if err := rows.Scan(timeScanner{&p.At}, &p.Reason, &classes, &saving, &was, &wasID, &cost, &now, &nowID); err != nil {
+			if err := rows.Scan(timeScanner{&p.At}, &p.Reason, &classes, &saving, &was, &wasID, &cost, &now, &nowID, &p.Marked); err != nil {
 				return err
 			}
 			if len(classes) != len(p.Was.Classes) {

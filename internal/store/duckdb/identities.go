@@ -17,8 +17,8 @@ import (
 var _ dedupe.Ledger = (*writer)(nil)
 
 // LookUp implements dedupe.Ledger.
-func (w *writer) LookUp(ctx context.Context, ask dedupe.Wanted) (map[usage.ID]uint64, error) {
-	found := map[usage.ID]uint64{}
+func (w *writer) LookUp(ctx context.Context, ask dedupe.Wanted) (map[usage.ID]dedupe.Stored, error) {
+	found := map[usage.ID]dedupe.Stored{}
 	scan := func(rows *sql.Rows, err error) error {
 		if err != nil {
 			return err
@@ -27,21 +27,23 @@ func (w *writer) LookUp(ctx context.Context, ask dedupe.Wanted) (map[usage.ID]ui
 		for rows.Next() {
 			var id duck.UUID
 			var content sql.Null[uint64]
-			if err := rows.Scan(&id, &content); err != nil {
+			var s dedupe.Stored
+			if err := rows.Scan(&id, &content, &s.Timestamp, &s.Aggregate); err != nil {
 				return err
 			}
-			found[usage.ID(id)] = content.V
+			s.Content, s.Timestamp = content.V, s.Timestamp.UTC()
+			found[usage.ID(id)] = s
 		}
 		return rows.Err()
 	}
 	if len(ask.Derived) > 0 {
-		err := scan(w.conn.QueryContext(ctx, `SELECT id, content FROM events WHERE ts >= ? AND ts <= ? AND id IN (`+uuidList(ask.Derived)+`)`, ask.From, ask.To))
+		err := scan(w.conn.QueryContext(ctx, `SELECT id, content, ts, is_aggregate FROM events WHERE ts >= ? AND ts <= ? AND id IN (`+uuidList(ask.Derived)+`)`, ask.From, ask.To))
 		if err != nil {
 			return nil, fmt.Errorf("look up identities: %w", err)
 		}
 	}
 	if len(ask.Explicit) > 0 {
-		err := scan(w.conn.QueryContext(ctx, `SELECT id, content FROM events WHERE content IS NOT NULL AND id IN (`+uuidList(ask.Explicit)+`)`))
+		err := scan(w.conn.QueryContext(ctx, `SELECT id, content, ts, is_aggregate FROM events WHERE content IS NOT NULL AND id IN (`+uuidList(ask.Explicit)+`)`))
 		if err != nil {
 			return nil, fmt.Errorf("look up explicit identities: %w", err)
 		}

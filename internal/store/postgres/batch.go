@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +19,8 @@ type batch struct {
 	// against it.
 	first    map[usage.ID]int
 	outcomes []store.Outcome
+	// unmarked are the stored events that a record with the same place marks.
+	unmarked map[int]store.EventKey
 	// number is the commit that stored it; 0 when nothing was new. found: the
 	// ledger had some.
 	number int64
@@ -48,23 +52,45 @@ func (b *batch) records() []*usage.Record {
 
 // reset takes every identity for new.
 func (b *batch) reset() {
-	b.number, b.found = 0, false
+	b.number, b.found, b.unmarked = 0, false, nil
 	for i := range b.rows {
 		r := b.rows[i].rec
 		if j := b.first[r.ID]; j != i {
-			b.outcomes[i] = compare(r, b.rows[j].rec.Content())
+			first := b.rows[j].rec
+			before := known{timestamp: first.Timestamp, aggregate: first.Aggregate}
+			if r.EventID != "" {
+				before.content = first.Content()
+			}
+			b.compare(i, before)
 		} else {
 			b.outcomes[i] = store.Stored
 		}
 	}
 }
 
-// compare judges a record whose identity was there first with the given content.
-func compare(r *usage.Record, first uint64) store.Outcome {
-	if r.EventID != "" && r.Content() != first {
-		return store.Conflict
+// known is what the ledger has under an identity; content is the fingerprint of
+// an explicit one.
+type known struct {
+	content   uint64
+	timestamp time.Time
+	aggregate bool
+}
+
+// compare judges a record whose identity was there before.
+func (b *batch) compare(i int, before known) {
+	r := b.rows[i].rec
+	delete(b.unmarked, i)
+	switch {
+	case r.EventID != "" && !r.SameContent(before.content):
+		b.outcomes[i] = store.Conflict
+		return
+	case r.Aggregate && !before.aggregate:
+		if b.unmarked == nil {
+			b.unmarked = map[int]store.EventKey{}
+		}
+		b.unmarked[i] = store.EventKey{Timestamp: before.timestamp, ID: r.ID}
 	}
-	return store.Duplicate
+	b.outcomes[i] = store.Duplicate
 }
 
 // judge finds what the ledger has already. The transaction holds the ledger, so
@@ -82,35 +108,37 @@ func (b *batch) judge(ctx context.Context, tx pgx.Tx) error {
 			times, derived = append(times, r.Timestamp.UnixMicro()), append(derived, r.ID)
 		}
 	}
-	known := map[usage.ID]uint64{}
+	stored := map[usage.ID]known{}
 	read := func(rows pgx.Rows, err error) error {
 		if err != nil {
 			return err
 		}
 		var id [16]byte
-		var content int64
-		_, err = pgx.ForEachRow(rows, []any{&id, &content}, func() error {
-			known[id] = uint64(content)
+		var content, ts int64
+		var aggregate bool
+		_, err = pgx.ForEachRow(rows, []any{&id, &content, &ts, &aggregate}, func() error {
+			stored[id] = known{content: uint64(content), timestamp: time.UnixMicro(ts).UTC(), aggregate: aggregate}
 			return nil
 		})
 		return err
 	}
 	if len(derived) > 0 {
 		// One index probe for each: the planner does not know how few there are.
-		if err := read(tx.Query(ctx, `SELECT e.id, 0::BIGINT FROM unnest($1::BIGINT[], $2::UUID[]) AS w (ts, id)
-			CROSS JOIN LATERAL (SELECT id FROM events WHERE events.ts = w.ts AND events.id = w.id LIMIT 1) e`, times, derived)); err != nil {
+		if err := read(tx.Query(ctx, `SELECT e.id, 0::BIGINT, w.ts, e.is_aggregate FROM unnest($1::BIGINT[], $2::UUID[]) AS w (ts, id)
+			CROSS JOIN LATERAL (SELECT id, is_aggregate FROM events WHERE events.ts = w.ts AND events.id = w.id LIMIT 1) e`, times, derived)); err != nil {
 			return err
 		}
 	}
 	if len(explicit) > 0 {
-		if err := read(tx.Query(ctx, `SELECT id, content FROM explicit_ids WHERE id = ANY($1)`, explicit)); err != nil {
+		if err := read(tx.Query(ctx, `SELECT x.id, x.content, x.ts, e.is_aggregate FROM explicit_ids x
+			CROSS JOIN LATERAL (SELECT is_aggregate FROM events WHERE events.ts = x.ts AND events.id = x.id LIMIT 1) e WHERE x.id = ANY($1)`, explicit)); err != nil {
 			return err
 		}
 	}
-	b.found = len(known) > 0
+	b.found = len(stored) > 0
 	for i := range b.rows {
-		if content, ok := known[b.rows[i].rec.ID]; ok {
-			b.outcomes[i] = compare(b.rows[i].rec, content)
+		if before, ok := stored[b.rows[i].rec.ID]; ok {
+			b.compare(i, before)
 		}
 	}
 	return nil
@@ -131,6 +159,12 @@ func (b *batch) fresh() []*row {
 func (b *batch) answer() {
 	at := 0
 	for _, j := range b.jobs {
+		j.receipt.Unmarked = nil
+		for i := range j.records {
+			if key, ok := b.unmarked[at+i]; ok && !slices.Contains(j.receipt.Unmarked, key) {
+				j.receipt.Unmarked = append(j.receipt.Unmarked, key)
+			}
+		}
 		j.receipt.Outcomes = b.outcomes[at : at+len(j.records) : at+len(j.records)]
 		at += len(j.records)
 		for _, o := range j.receipt.Outcomes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,14 +20,18 @@ import (
 
 // Correct implements store.Ledger.
 func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error) {
-	if len(c.Changes) == 0 {
+	if len(c.Changes)+len(c.Marks) == 0 {
 		return 0, nil
 	}
 	var applied int64
 	correct := func(anew bool) error {
 		return e.inLedger(ctx, func(tx pgx.Tx, n int64) (change, error) {
-			var err error
-			applied, err = applyChanges(ctx, tx, n, c, anew)
+			priced, err := applyChanges(ctx, tx, n, c, anew)
+			if err != nil {
+				return change{}, err
+			}
+			marked, err := applyMarks(ctx, tx, n, c)
+			applied = priced + marked
 			return change{revised: applied > 0}, err
 		})
 	}
@@ -44,6 +49,9 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 // applyChanges keeps the old costs, sets the new ones, and moves the sums of the
 // hours by the differences, or makes these sums anew.
 func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, anew bool) (int64, error) {
+	if len(c.Changes) == 0 {
+		return 0, nil
+	}
 	s := stage(c.Changes)
 	classes := sqlquery.ClassColumns()
 	var old, sets, names, deltas, moves []string
@@ -76,7 +84,7 @@ func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, a
 		WHERE e.source = s.was_source AND e.price_id IS NOT DISTINCT FROM s.was_price_id
 	), kept AS (
 		INSERT INTO corrections SELECT $1::BIGINT, $2::BIGINT, $3::TEXT, m.id, m.ts, m.old_cost, m.cost, m.old_source, m.source, m.old_price_id, m.price_id,
-			ARRAY[` + strings.Join(old, ", ") + `], m.old_saving FROM m)` + sums + `
+			ARRAY[` + strings.Join(old, ", ") + `], m.old_saving, false FROM m)` + sums + `
 	UPDATE events e SET ` + strings.Join(sets, ", ") + `, source = m.source, is_fallback = m.is_fallback, price_id = m.price_id
 	FROM m WHERE e.ts = m.ts AND e.id = m.id`
 	tag, err := tx.Exec(ctx, text, append([]any{n, c.At.UnixMicro(), c.Reason}, s.args...)...)
@@ -89,6 +97,38 @@ func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, a
 		}
 	}
 	return tag.RowsAffected(), nil
+}
+
+// applyMarks makes aggregates of events, keeps that they counted, and makes the
+// sums of their hours anew.
+func applyMarks(ctx context.Context, tx pgx.Tx, n int64, c store.Correction) (int64, error) {
+	if len(c.Marks) == 0 {
+		return 0, nil
+	}
+	ids, times := make([][16]byte, len(c.Marks)), make([]int64, len(c.Marks))
+	for i, event := range c.Marks {
+		ids[i], times[i] = event.ID, event.Timestamp.UnixMicro()
+	}
+	classes := sqlquery.ClassColumns()
+	rows, err := tx.Query(ctx, `WITH m AS (
+		UPDATE events e SET is_aggregate = true FROM unnest($4::BIGINT[], $5::UUID[]) AS s (ts, id)
+		WHERE e.ts = s.ts AND e.id = s.id AND NOT e.is_aggregate RETURNING e.*
+	), kept AS (
+		INSERT INTO corrections SELECT $1::BIGINT, $2::BIGINT, $3::TEXT, id, ts, cost, cost, source, source, price_id, price_id,
+			ARRAY[`+strings.Join(classes[:], ", ")+`], saving, true FROM m)
+	SELECT ts FROM m`, n, c.At.UnixMicro(), c.Reason, times, ids)
+	if err != nil {
+		return 0, fmt.Errorf("mark aggregates: %w", err)
+	}
+	marked, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(marked) == 0 {
+		return 0, err
+	}
+	hours := map[int64]bool{}
+	for _, ts := range marked {
+		hours[sqlquery.HourOf(time.UnixMicro(ts))] = true
+	}
+	return int64(len(marked)), sumAnew(ctx, tx, slices.Sorted(maps.Keys(hours)))
 }
 
 // staged are changes as arrays, one a column.
@@ -154,7 +194,7 @@ func (e *Engine) History(ctx context.Context, event store.EventKey) ([]store.Pas
 	var out []store.PastCost
 	err := e.ask(ctx, 0, func(tx pgx.Tx, _ position) error {
 		out = nil
-		rows, err := tx.Query(ctx, `SELECT made, reason, old_classes, old_saving, old_source, coalesce(old_price_id, ''), new_cost, new_source, coalesce(new_price_id, '')
+		rows, err := tx.Query(ctx, `SELECT made, reason, old_classes, old_saving, old_source, coalesce(old_price_id, ''), new_cost, new_source, coalesce(new_price_id, ''), marked
 			FROM corrections WHERE ts = $1 AND id = $2 ORDER BY n DESC LIMIT $3`, event.Timestamp.UnixMicro(), [16]byte(event.ID), store.MaxHistory)
 		if err != nil {
 			return err
@@ -165,7 +205,7 @@ func (e *Engine) History(ctx context.Context, event store.EventKey) ([]store.Pas
 			var made, saving, cost int64
 			var classes []int64
 			var was, now int16
-			if err := rows.Scan(&made, &p.Reason, &classes, &saving, &was, &p.Was.PriceID, &cost, &now, &p.NowPriceID); err != nil {
+			if err := rows.Scan(&made, &p.Reason, &classes, &saving, &was, &p.Was.PriceID, &cost, &now, &p.NowPriceID, &p.Marked); err != nil {
 				return err
 			}
 			if len(classes) != len(p.Was.Classes) {

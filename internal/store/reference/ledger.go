@@ -45,10 +45,14 @@ func (l *Ledger) Append(ctx context.Context, records []usage.Record) (store.Rece
 			}
 			l.records = append(l.records, r)
 			l.commits = append(l.commits, l.commit)
-		case r.EventID != "" && l.records[at].Content() != r.Content():
+		case r.EventID != "" && !r.SameContent(l.records[at].Content()):
 			receipt.Outcomes[i] = store.Conflict
 		default:
 			receipt.Outcomes[i] = store.Duplicate
+			key := Key(&l.records[at])
+			if r.Aggregate && !l.records[at].Aggregate && !slices.Contains(receipt.Unmarked, key) {
+				receipt.Unmarked = append(receipt.Unmarked, key)
+			}
 		}
 	}
 	return receipt, nil
@@ -128,7 +132,7 @@ func (l *Ledger) Get(_ context.Context, id usage.ID, f analytics.Filter) (usage.
 	return usage.Record{}, fault.New(fault.NotFound, "There is no event with this id")
 }
 
-// Correct replaces costs.
+// Correct replaces costs and sets marks.
 func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,12 +141,9 @@ func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 		for i := range l.records {
 			r := &l.records[i]
 			if r.ID == change.ID && r.Source == change.WasSource && r.PriceID == change.WasPriceID {
-				if l.history == nil {
-					l.history = make(map[usage.ID][]store.PastCost)
-				}
 				was := r.Costing
 				was.Fallback = false
-				l.history[r.ID] = append(l.history[r.ID], store.PastCost{
+				l.keep(r.ID, store.PastCost{
 					At: c.At, Reason: c.Reason, Was: was,
 					NowCost: change.Now.Total(), NowSource: change.Now.Source, NowPriceID: change.Now.PriceID,
 				})
@@ -151,10 +152,31 @@ func (l *Ledger) Correct(_ context.Context, c store.Correction) (int64, error) {
 			}
 		}
 	}
+	for _, event := range c.Marks {
+		for i := range l.records {
+			r := &l.records[i]
+			if Key(r) == event && !r.Aggregate {
+				was := r.Costing
+				was.Fallback = false
+				l.keep(r.ID, store.PastCost{
+					At: c.At, Reason: c.Reason, Was: was, NowCost: was.Total(), NowSource: was.Source, NowPriceID: was.PriceID, Marked: true,
+				})
+				r.Aggregate = true
+				applied++
+			}
+		}
+	}
 	if applied > 0 {
 		l.revision++
 	}
 	return applied, nil
+}
+
+func (l *Ledger) keep(id usage.ID, past store.PastCost) {
+	if l.history == nil {
+		l.history = make(map[usage.ID][]store.PastCost)
+	}
+	l.history[id] = append(l.history[id], past)
 }
 
 // History gives the costs that an event had before.

@@ -66,7 +66,7 @@ func Agree(t *testing.T, engines map[string]store.Engine) {
 	round("stored", 300)
 	agreeOnZones(t, names, engines, recs)
 
-	// Costs change, in all engines alike.
+	// Costs change, and calls become aggregates, in all engines alike.
 	c := store.Correction{Reason: "test", At: epoch}
 	for i := range recs {
 		if i%7 == 3 {
@@ -77,11 +77,14 @@ func Agree(t *testing.T, engines map[string]store.Engine) {
 			now.Classes[r.IntN(len(now.Classes))] = 4711
 			c.Changes = append(c.Changes, change(recs[i], now))
 			recs[i].Costing = now
+		} else if i%7 == 5 && !recs[i].Aggregate {
+			c.Marks = append(c.Marks, keyOf(recs[i]))
+			recs[i].Aggregate = true
 		}
 	}
 	for _, name := range names {
-		if n, err := engines[name].Correct(ctx(t), c); err != nil || n != int64(len(c.Changes)) {
-			t.Fatalf("%s corrected %d of %d: %v", name, n, len(c.Changes), err)
+		if n, err := engines[name].Correct(ctx(t), c); err != nil || n != int64(len(c.Changes)+len(c.Marks)) {
+			t.Fatalf("%s corrected %d of %d: %v", name, n, len(c.Changes)+len(c.Marks), err)
 		}
 	}
 	round("corrected", 150)

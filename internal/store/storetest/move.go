@@ -48,6 +48,9 @@ func Move(t *testing.T, open Opener, to Mover) {
 			now.Classes[usage.ClassOutput] = 4711
 			c.Changes = append(c.Changes, change(recs[i], now))
 			recs[i].Costing = now
+		} else if i%11 == 5 && !recs[i].Aggregate {
+			c.Marks = append(c.Marks, keyOf(recs[i]))
+			recs[i].Aggregate = true
 		}
 	}
 	if _, err := from.Correct(ctx(t), c); err != nil {
@@ -72,7 +75,7 @@ func Move(t *testing.T, open Opener, to Mover) {
 		checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1500, MinCalls: 2, Limit: 20})
 	}
 	same("moved")
-	for i := 3; i < 300; i += 11 {
+	for i := 3; i < 300; i += 2 {
 		key := reference.Key(&recs[i])
 		want, err := from.History(ctx(t), key)
 		if err != nil {

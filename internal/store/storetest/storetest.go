@@ -62,6 +62,9 @@ func Run(t *testing.T, open Opener) {
 		{"Correct", testCorrect},
 		{"CorrectOnlyWhatWas", testCorrectWas},
 		{"History", testHistory},
+		{"Marks", testMarks},
+		{"MarksOfOneCall", testMarksOfOneCall},
+		{"MarksInAnyOrder", testMarksInAnyOrder},
 		{"Prune", testPrune},
 
 		{"DumpOfOneMoment", testDumpOfOneMoment},

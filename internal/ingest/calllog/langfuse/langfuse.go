@@ -107,10 +107,12 @@ func (f format) read(o calllog.Object, to *calllog.Sink) {
 	c.Tag("release", o.Text("release"))
 	b.apply(&c)
 	c.Aggregate = f.tree.sums(o)
-	if c.Provider == "" && !c.Aggregate {
+	// Sums too: what lies below one may be in a later export, and then it must be
+	// told as it was before.
+	if c.Provider == "" {
 		c.Provider = "unknown"
 	}
-	if c.Model == "" && !c.Aggregate {
+	if c.Model == "" {
 		c.Model = "unknown"
 	}
 	// A sender may write an observation again; the last counts.
