@@ -167,6 +167,7 @@ func TestTwoServersOneDatabase(t *testing.T) {
 	events := count(t, db, `SELECT count(*) FROM events`)
 	for what, n := range map[string]int64{
 		"calls in the sums of hours": count(t, db, `SELECT sum(calls)::BIGINT FROM hours`),
+		"calls in the sums of days":  count(t, db, `SELECT sum(calls)::BIGINT FROM days`),
 		"events by the ledger":       count(t, db, `SELECT events FROM ledger`),
 	} {
 		if n != events {

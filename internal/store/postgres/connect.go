@@ -115,6 +115,7 @@ func (e *Engine) asking() habits {
 		"idle_in_transaction_session_timeout": milliseconds(e.opts.StatementTimeout),
 		"plan_cache_mode":                     "force_custom_plan",
 		"jit":                                 "off",
+		"random_page_cost":                    "1.1", // no disk that turns
 		"work_mem":                            "32MB",
 	}}
 }

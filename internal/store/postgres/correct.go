@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
@@ -36,8 +34,7 @@ func (e *Engine) Correct(ctx context.Context, c store.Correction) (int64, error)
 		})
 	}
 	err := correct(false)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "22003" {
+	if tooWide(err) {
 		err = correct(true) // the sums of an hour do not fit
 	}
 	if err != nil {
@@ -67,13 +64,16 @@ func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, a
 	unpriced := func(column string) string {
 		return fmt.Sprintf("(m.%s IN (%d, %d))::INT", column, usage.SourceUnpriced, usage.SourceClient)
 	}
-	sums := `, moved AS (
-		UPDATE hours h SET ` + strings.Join(moves, ", ") + `, unpriced = h.unpriced + d.unpriced, fallback = h.fallback + d.fallback
-		FROM (SELECT m.ts / 3600000000 AS hour, m.cell, ` + strings.Join(deltas, ", ") + `,
-				sum(` + unpriced("source") + ` - ` + unpriced("old_source") + `) AS unpriced,
-				sum(m.is_fallback::INT - m.old_fallback::INT) AS fallback
+	sums := ""
+	for _, l := range levels() {
+		sums += fmt.Sprintf(`, moved_%[1]s AS (
+		UPDATE %[1]s h SET %[3]s, unpriced = h.unpriced + d.unpriced, fallback = h.fallback + d.fallback
+		FROM (SELECT m.ts / %[4]d AS %[2]s, m.cell, %[5]s,
+				sum(%[6]s - %[7]s) AS unpriced, sum(m.is_fallback::INT - m.old_fallback::INT) AS fallback
 			FROM m WHERE NOT m.is_aggregate GROUP BY 1, 2) d
-		WHERE h.hour = d.hour AND h.cell = d.cell)`
+		WHERE h.%[2]s = d.%[2]s AND h.cell = d.cell)`, l.table, l.key, strings.Join(moves, ", "), l.hours*time.Hour.Microseconds(),
+			strings.Join(deltas, ", "), unpriced("source"), unpriced("old_source"))
+	}
 	if anew {
 		sums = ""
 	}
@@ -275,12 +275,13 @@ func pruneSome(ctx context.Context, tx pgx.Tx, cut int64) (int64, error) {
 		}
 	}
 	slices.Sort(hours)
-	// Only the last hour may still have events.
-	if _, err := tx.Exec(ctx, `DELETE FROM hours WHERE hour = ANY($1)`, hours); err != nil {
-		return 0, fmt.Errorf("remove sums: %w", err)
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM wide_hours WHERE hour = ANY($1)`, hours); err != nil {
-		return 0, fmt.Errorf("remove sums: %w", err)
+	// Only the last hour and the last day may still have events.
+	for _, l := range levels() {
+		for _, table := range [...]string{l.table, l.wide} {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+l.key+` <= $1`, l.period(hours[len(hours)-1])); err != nil {
+				return 0, fmt.Errorf("remove sums: %w", err)
+			}
+		}
 	}
 	return tag.RowsAffected(), sumAnew(ctx, tx, hours[len(hours)-1:])
 }

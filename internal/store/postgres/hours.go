@@ -16,10 +16,25 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// cellHour is what sums are kept by.
-type cellHour struct{ hour, cell int64 }
+// level is a table of sums: of hours or of days.
+type level struct {
+	table, key string
+	// wide is the table of periods whose sums do not fit.
+	wide  string
+	hours int64 // in a period
+}
 
-// sums are those of one hour and cell, in the order of sumColumns.
+func levels() [2]level {
+	return [2]level{{"hours", "hour", "wide_hours", 1}, {"days", "day", "wide_days", 24}}
+}
+
+// period numbers the period that an hour lies in.
+func (l level) period(hour int64) int64 { return hour / l.hours }
+
+// cellPeriod is what sums are kept by.
+type cellPeriod struct{ period, cell int64 }
+
+// sums are those of one period and cell, in the order of sumColumns.
 type sums struct {
 	n    []int64
 	wide bool // one does not fit
@@ -87,9 +102,9 @@ func addends() map[string]func(r *row) int64 {
 	}
 }
 
-// sumUp sums rows by hour and cell.
-func sumUp(rows []*row, columns []string) (map[cellHour]*sums, error) {
-	out := map[cellHour]*sums{}
+// sumUp sums rows by period and cell.
+func (l level) sumUp(rows []*row, columns []string) (map[cellPeriod]*sums, error) {
+	out := map[cellPeriod]*sums{}
 	of := make([]func(*row) int64, len(columns))
 	for i, column := range columns {
 		var err error
@@ -101,7 +116,7 @@ func sumUp(rows []*row, columns []string) (map[cellHour]*sums, error) {
 		if r.rec.Aggregate {
 			continue
 		}
-		k := cellHour{sqlquery.HourOf(r.rec.Timestamp), r.cell}
+		k := cellPeriod{l.period(sqlquery.HourOf(r.rec.Timestamp)), r.cell}
 		s := out[k]
 		fresh := s == nil
 		if fresh {
@@ -131,33 +146,40 @@ func overflows(a, b, sum int64) bool {
 	return (a < 0) == (b < 0) && (sum < 0) != (a < 0)
 }
 
-// addSums adds events to the sums of their hours, in the transaction that stores
-// them. With apart an hour whose sums do not fit loses them and is read from the
-// events from then on.
+// addSums adds events to the sums of their hours and days, in the transaction
+// that stores them. With apart a period whose sums do not fit loses them.
 func addSums(ctx context.Context, tx pgx.Tx, rows []*row, apart bool) error {
+	for _, l := range levels() {
+		if err := l.add(ctx, tx, rows, apart); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l level) add(ctx context.Context, tx pgx.Tx, rows []*row, apart bool) error {
 	columns := sumColumns()
-	byCell, err := sumUp(rows, columns)
+	of, err := l.sumUp(rows, columns)
 	if err != nil {
 		return err
 	}
-	byHour := map[int64][]cellHour{}
+	byPeriod := map[int64][]cellPeriod{}
 	wide := map[int64]bool{}
-	var all []cellHour
-	for k, s := range byCell {
-		wide[k.hour] = wide[k.hour] || s.wide
-		byHour[k.hour] = append(byHour[k.hour], k)
+	var all []cellPeriod
+	for k, s := range of {
+		wide[k.period] = wide[k.period] || s.wide
+		byPeriod[k.period] = append(byPeriod[k.period], k)
 	}
-	for hour, cells := range byHour {
+	for period, cells := range byPeriod {
 		switch {
-		case wide[hour]:
-			if err := widen(ctx, tx, []int64{hour}); err != nil {
+		case wide[period]:
+			if err := l.widen(ctx, tx, period); err != nil {
 				return err
 			}
 		case apart:
-			err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return upsertSums(ctx, inner, columns, cells, byCell) })
-			var pg *pgconn.PgError
-			if errors.As(err, &pg) && pg.Code == "22003" {
-				err = widen(ctx, tx, []int64{hour})
+			err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return l.upsert(ctx, inner, columns, cells, of) })
+			if tooWide(err) {
+				err = l.widen(ctx, tx, period)
 			}
 			if err != nil {
 				return err
@@ -166,82 +188,67 @@ func addSums(ctx context.Context, tx pgx.Tx, rows []*row, apart bool) error {
 			all = append(all, cells...)
 		}
 	}
-	return upsertSums(ctx, tx, columns, all, byCell)
+	return l.upsert(ctx, tx, columns, all, of)
 }
 
-func upsertSums(ctx context.Context, tx pgx.Tx, columns []string, cells []cellHour, of map[cellHour]*sums) error {
+// tooWide says that a sum does not fit 64 bits.
+func tooWide(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22003"
+}
+
+func (l level) upsert(ctx context.Context, tx pgx.Tx, columns []string, cells []cellPeriod, of map[cellPeriod]*sums) error {
 	if len(cells) == 0 {
 		return nil
 	}
-	slices.SortFunc(cells, func(a, b cellHour) int {
-		if a.hour != b.hour {
-			return int(a.hour - b.hour)
+	slices.SortFunc(cells, func(a, b cellPeriod) int {
+		if a.period != b.period {
+			return int(a.period - b.period)
 		}
 		return int(a.cell - b.cell)
 	})
-	hours, numbers := make([]int64, len(cells)), make([]int64, len(cells))
+	periods, numbers := make([]int64, len(cells)), make([]int64, len(cells))
 	values := make([][]int64, len(columns))
 	for i := range values {
 		values[i] = make([]int64, len(cells))
 	}
 	for at, k := range cells {
-		hours[at], numbers[at] = k.hour, k.cell
+		periods[at], numbers[at] = k.period, k.cell
 		for i, v := range of[k].n {
 			values[i][at] = v
 		}
 	}
-	args := []any{hours, numbers}
+	args := []any{periods, numbers}
 	types := []string{"$1::BIGINT[]", "$2::BIGINT[]"}
 	sets := make([]string, len(columns))
 	for i, c := range columns {
 		args = append(args, values[i])
 		types = append(types, fmt.Sprintf("$%d::BIGINT[]", i+3))
-		sets[i] = fmt.Sprintf("%[1]s = hours.%[1]s + excluded.%[1]s", c)
+		sets[i] = fmt.Sprintf("%[1]s = %[2]s.%[1]s + excluded.%[1]s", c, l.table)
 		switch c {
 		case "first":
-			sets[i] = "first = least(hours.first, excluded.first)"
+			sets[i] = "first = least(" + l.table + ".first, excluded.first)"
 		case "last":
-			sets[i] = "last = greatest(hours.last, excluded.last)"
+			sets[i] = "last = greatest(" + l.table + ".last, excluded.last)"
 		}
 	}
-	names := "hour, cell, " + strings.Join(columns, ", ")
-	_, err := tx.Exec(ctx, `INSERT INTO hours (`+names+`) SELECT `+names+` FROM unnest(`+strings.Join(types, ", ")+`) AS d (`+names+`)
-		WHERE NOT EXISTS (SELECT 1 FROM wide_hours WHERE wide_hours.hour = d.hour)
-		ON CONFLICT (hour, cell) DO UPDATE SET `+strings.Join(sets, ", "), args...)
+	names := l.key + ", cell, " + strings.Join(columns, ", ")
+	_, err := tx.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s (%[2]s) SELECT %[2]s FROM unnest(%[3]s) AS d (%[2]s)
+		WHERE NOT EXISTS (SELECT 1 FROM %[4]s w WHERE w.%[5]s = d.%[5]s)
+		ON CONFLICT (%[5]s, cell) DO UPDATE SET %[6]s`, l.table, names, strings.Join(types, ", "), l.wide, l.key, strings.Join(sets, ", ")), args...)
 	if err != nil {
 		return fmt.Errorf("sums: %w", err)
 	}
 	return nil
 }
 
-// widen takes hours out of the sums: they are read from the events.
-func widen(ctx context.Context, tx pgx.Tx, hours []int64) error {
-	if _, err := tx.Exec(ctx, `INSERT INTO wide_hours SELECT * FROM unnest($1::BIGINT[]) ON CONFLICT DO NOTHING`, hours); err != nil {
-		return fmt.Errorf("hours without sums: %w", err)
+// widen takes a period out of the sums: it is read from what is finer.
+func (l level) widen(ctx context.Context, tx pgx.Tx, period int64) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO `+l.wide+` VALUES ($1) ON CONFLICT DO NOTHING`, period); err != nil {
+		return fmt.Errorf("%s without sums: %w", l.table, err)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM hours WHERE hour = ANY($1)`, hours); err != nil {
-		return fmt.Errorf("hours without sums: %w", err)
-	}
-	return nil
-}
-
-// sumAnew makes the sums of hours from their events, in the transaction that
-// changed these.
-func sumAnew(ctx context.Context, tx pgx.Tx, hours []int64) error {
-	for _, h := range hours {
-		for _, table := range [...]string{"hours", "wide_hours"} {
-			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE hour = $1`, h); err != nil {
-				return fmt.Errorf("take back sums: %w", err)
-			}
-		}
-		err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return sumHour(ctx, inner, h) })
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == "22003" {
-			err = widen(ctx, tx, []int64{h})
-		}
-		if err != nil {
-			return fmt.Errorf("sum up an hour: %w", err)
-		}
+	if _, err := tx.Exec(ctx, `DELETE FROM `+l.table+` WHERE `+l.key+` = $1`, period); err != nil {
+		return fmt.Errorf("%s without sums: %w", l.table, err)
 	}
 	return nil
 }
@@ -287,5 +294,33 @@ func findSums(ctx context.Context, tx pgx.Tx, q analytics.Query, last int64) (*s
 	if len(s.Holes) > maxHoles {
 		return nil, nil
 	}
-	return s, nil
+	return s, findDays(ctx, tx, s)
+}
+
+// findDays adds the whole days of the window whose sums can take the place of
+// those of their hours.
+func findDays(ctx context.Context, tx pgx.Tx, s *sqlquery.Sums) error {
+	s.DayFrom, s.DayTo = (s.From+23)/24, s.To/24
+	if s.DayFrom >= s.DayTo {
+		s.DayFrom, s.DayTo = 0, 0
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT day FROM wide_days WHERE day >= $1 AND day < $2 ORDER BY 1 LIMIT 201`, s.DayFrom, s.DayTo)
+	if err != nil {
+		return fmt.Errorf("find sums: %w", err)
+	}
+	if s.DayHoles, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+		return fmt.Errorf("find sums: %w", err)
+	}
+	if len(s.DayHoles) > maxHoles {
+		s.DayFrom, s.DayTo, s.DayHoles = 0, 0, nil
+		return nil
+	}
+	for _, h := range s.Holes {
+		if d := h / 24; d >= s.DayFrom && d < s.DayTo && !slices.Contains(s.DayHoles, d) {
+			s.DayHoles = append(s.DayHoles, d)
+		}
+	}
+	slices.Sort(s.DayHoles)
+	return nil
 }

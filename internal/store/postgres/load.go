@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
-	"github.com/costprof/costprof/internal/store/sqlquery"
 )
 
 // loadPiece is how many bytes of rows are sent at a time.
@@ -53,7 +50,7 @@ func load(ctx context.Context, tx pgx.Tx, l store.Load) error {
 			return err
 		}
 	}
-	names := []string{"explicit_ids", "hours", "wide_hours"}
+	names := []string{"explicit_ids", "hours", "wide_hours", "days", "wide_days"}
 	for _, t := range store.Tables() {
 		if t.Name != store.PositionTable {
 			names = append(names, t.Name)
@@ -226,39 +223,4 @@ func (l *loader) end() error {
 	}
 	_, err := l.tx.Exec(l.ctx, `UPDATE ledger SET last = $1, revision = $1, events = $2`, l.last+1, l.events)
 	return err
-}
-
-// sumAll makes the sums of all hours.
-func sumAll(ctx context.Context, tx pgx.Tx) error {
-	err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return sumEvents(ctx, inner, "") })
-	var pg *pgconn.PgError
-	if err == nil || !errors.As(err, &pg) || pg.Code != "22003" {
-		return err
-	}
-	rows, err := tx.Query(ctx, `SELECT DISTINCT `+dialect().Period(time.Hour)+` FROM events WHERE NOT is_aggregate`)
-	if err != nil {
-		return err
-	}
-	hours, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return err
-	}
-	return sumAnew(ctx, tx, hours)
-}
-
-// sumEvents adds the sums of the events that match to hours that have none.
-func sumEvents(ctx context.Context, tx pgx.Tx, and string, args ...any) error {
-	d := dialect()
-	names, values := []string{"hour", "cell"}, []string{d.Period(time.Hour), "cell"}
-	for _, s := range d.KeptSums() {
-		names, values = append(names, s.Column), append(values, s.Of)
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO hours (`+strings.Join(names, ", ")+`) SELECT `+strings.Join(values, ", ")+`
-		FROM events WHERE NOT is_aggregate`+and+` GROUP BY 1, 2`, args...)
-	return err
-}
-
-// sumHour makes the sums of one.
-func sumHour(ctx context.Context, tx pgx.Tx, hour int64) error {
-	return sumEvents(ctx, tx, ` AND ts >= $1 AND ts < $2`, sqlquery.HourStart(hour).UnixMicro(), sqlquery.HourStart(hour+1).UnixMicro())
 }

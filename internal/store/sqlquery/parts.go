@@ -56,15 +56,7 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 		part, err := fromEvents(q.From, q.To, "")
 		return []string{part}, err
 	}
-	hours := fmt.Sprintf(" FROM hours WHERE hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes) + a.cells(q.Filter, "hours")
-	var parts []string
-	if q.Grain == time.Hour && f.cells {
-		// The sums are of just these groups.
-		parts = append(parts, selects("hour", func(m measure) string { return m.kept })+hours)
-	} else {
-		parts = append(parts, selects(fmt.Sprintf("hour %s %d", a.Dialect.Divide, max(1, int64(q.Grain/time.Hour))),
-			func(m measure) string { return fmt.Sprintf(m.fold, m.kept) })+hours+by)
-	}
+	parts := a.sums(q, f, kept, selects, by)
 	// One part for each end of the window, so that each is a range of time that
 	// the engine can find without reading the rest.
 	type rest struct {
@@ -101,6 +93,37 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 		parts = append(parts, part)
 	}
 	return parts, nil
+}
+
+// sums compiles the SELECTs from kept sums: of days where these will do, of hours
+// for the rest.
+func (a *aggregate) sums(q *analytics.Query, f from, kept *Sums, selects func(string, func(measure) string) string, by string) (parts []string) {
+	asKept := func(m measure) string { return m.kept }
+	folded := func(m measure) string { return fmt.Sprintf(m.fold, m.kept) }
+	window := fmt.Sprintf("hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes)
+	if kept.DayFrom < kept.DayTo && (q.Grain == 0 || q.Grain == 24*time.Hour) {
+		days := fmt.Sprintf(" FROM days WHERE day >= %d AND day < %d", kept.DayFrom, kept.DayTo) + notIn("day", kept.DayHoles) + a.cells(q.Filter, "days")
+		if q.Grain > 0 && f.cells {
+			parts = append(parts, selects("day", asKept)+days)
+		} else {
+			parts = append(parts, selects("day", folded)+days+by)
+		}
+		first, last := kept.DayFrom*24, kept.DayTo*24
+		if kept.From == first && kept.To == last && len(kept.DayHoles) == 0 {
+			return parts
+		}
+		window += fmt.Sprintf(" AND (hour < %d OR hour >= %d", first, last)
+		for _, d := range kept.DayHoles {
+			window += fmt.Sprintf(" OR hour >= %d AND hour < %d", d*24, (d+1)*24)
+		}
+		window += ")"
+	}
+	hours := " FROM hours WHERE " + window + a.cells(q.Filter, "hours")
+	if q.Grain == time.Hour && f.cells {
+		// The sums are of just these groups.
+		return append(parts, selects("hour", asKept)+hours)
+	}
+	return append(parts, selects(fmt.Sprintf("hour %s %d", a.Dialect.Divide, max(1, int64(q.Grain/time.Hour))), folded)+hours+by)
 }
 
 func notIn(column string, ns []int64) string {

@@ -17,6 +17,10 @@ type Sums struct {
 	From, To int64 // hours, half-open
 	// Holes are hours in between that must be read from the events.
 	Holes []int64
+	// DayFrom and DayTo are the whole days among them, half-open, whose sums an
+	// engine keeps too, but for DayHoles; none when both are 0.
+	DayFrom, DayTo int64
+	DayHoles       []int64
 	// Later says that the sums also hold commits after the answer's moment: the
 	// events of these are taken away again.
 	Later bool
