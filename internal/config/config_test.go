@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +141,34 @@ func TestEmbedded(t *testing.T) {
 	t.Setenv("PORT", "what")
 	if _, err := parser.Parse([]string{"other"}); err != nil {
 		t.Errorf("another command: %v", err)
+	}
+}
+
+// What a flag can say, its variable and its key can say, too.
+func TestEverySettingIsSupported(t *testing.T) {
+	for i := range reflect.TypeFor[Config]().NumField() {
+		tag := reflect.TypeFor[Config]().Field(i).Tag
+		if slices.Contains(unsupported, tag.Get("env")) {
+			t.Errorf("%s is refused, and --%s is not", tag.Get("env"), tag.Get("name"))
+		}
+	}
+}
+
+func TestUnknownNamesInEnvFile(t *testing.T) {
+	isolate(t)
+	write(t, ".env", "COSTPROF_MEMORY_LIMT=1GiB\n")
+	if _, err := Load(nil); err == nil || !strings.Contains(err.Error(), "COSTPROF_MEMORY_LIMT") || strings.Contains(err.Error(), "1GiB") {
+		t.Errorf("a misspelt name: got %v, want an error that names it", err)
+	}
+	write(t, ".env", "COSTPROF_URL=http://127.0.0.1:1\nCOSTPROF_KEY=k\nOTHER_PROGRAM=1\nPORT=4000\n")
+	if c, err := Load(nil); err != nil || c.Port != 4000 {
+		t.Errorf("names of others and of the client: got %v", err)
+	}
+	// Variables that Kubernetes makes of a service's name.
+	t.Setenv("COSTPROF_SERVICE_HOST", "10.0.0.1")
+	t.Setenv("COSTPROF_PORT_3100_TCP", "tcp://10.0.0.1:3100")
+	if _, err := Load(nil); err != nil {
+		t.Errorf("variables of a service: got %v", err)
 	}
 }
 

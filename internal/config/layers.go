@@ -22,7 +22,7 @@ const EnvFile = ".env"
 var unsupported = []string{
 	"REDIS_URL",
 	"ENCRYPTION_KEY", "ALLOW_PRIVATE_TARGETS", "COSTPROF_CAPTURE_PROMPTS",
-	"SSE_MAX_CONNECTIONS", "WS_MAX_CONNECTIONS",
+	"WS_MAX_CONNECTIONS",
 }
 
 // Load reads the settings from arguments, environment, .env and file, and
@@ -52,9 +52,29 @@ func (c *Config) BeforeReset(ctx *kong.Context) error {
 			return unsupportedError(name)
 		}
 	}
+	for name := range env {
+		if strings.HasPrefix(name, ownPrefix) && !variables[name] {
+			return fmt.Errorf("%s: unknown name %s", EnvFile, name)
+		}
+	}
 	ctx.AddResolver(&layers{env: env})
 	return nil
 }
+
+// ownPrefix begins the names in .env that can only be meant for costprof. Other
+// names there may be another program's, and in the environment even these may be:
+// Kubernetes describes a service named costprof in such variables.
+const ownPrefix = "COSTPROF_"
+
+// variables are the names that .env may give, with those of the client's commands.
+var variables = func() map[string]bool {
+	names := map[string]bool{"COSTPROF_URL": true, "COSTPROF_KEY": true}
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		names[t.Field(i).Tag.Get("env")] = true
+	}
+	return names
+}()
 
 // ours are the flags that Config brings to a command line that may have others.
 var ours = func() map[string]bool {
