@@ -338,6 +338,12 @@ func TestExplain(t *testing.T) {
 	if len(e.Listed) < 2 || e.Listed[0] != "anthropic" {
 		t.Errorf("listed by %v, want anthropic first", e.Listed)
 	}
+	for path, first := range map[string]string{"openai": "openai", "github-copilot": "github-copilot", "azure": "openai"} {
+		e := b.Explain(Call{Model: path + "/gpt-4o", At: at})
+		if len(e.Listed) < 2 || e.Listed[0] != first {
+			t.Errorf("%s/gpt-4o: listed by %v, want %s first", path, e.Listed, first)
+		}
+	}
 }
 
 func TestConcurrentUse(t *testing.T) {

@@ -216,26 +216,35 @@ func (b *Book) because(r *resolution, ch chosen, tr *trace) string {
 	return s.String()
 }
 
-// listing names the providers whose list knows a model, likely ones first.
+// listing names the providers whose list knows a model, likely ones first: the
+// one that the name itself names ("openai/gpt-4o"), then those whose models are
+// called so.
 func (b *Book) listing(modelSent string) []string {
 	name := strings.TrimSpace(modelSent)
 	if name == "" || len(modelSent) > maxName {
 		return nil
 	}
 	lower := strings.ToLower(name)
-	var likely, others []string
+	var named *provider
+	if before, _, ok := strings.Cut(lower, "/"); ok {
+		named = b.providerOf(before)
+	}
+	var first, likely, others []string
 	for _, p := range b.providers {
-		found := slices.ContainsFunc(b.forms(p, name), func(f form) bool {
+		forms := b.forms(p, name)
+		i := slices.IndexFunc(forms, func(f form) bool {
 			m, _, _ := p.find(strings.ToLower(f.name))
 			return m != nil
 		})
 		switch {
-		case !found:
-		case p.modelMatch != nil && p.modelMatch(lower):
+		case i < 0:
+		case p == named:
+			first = append(first, p.id)
+		case p.modelMatch != nil && (p.modelMatch(lower) || p.modelMatch(strings.ToLower(forms[i].name))):
 			likely = append(likely, p.id)
 		default:
 			others = append(others, p.id)
 		}
 	}
-	return append(likely, others...)
+	return slices.Concat(first, likely, others)
 }
