@@ -92,6 +92,7 @@ func (b *body) release() {
 // would otherwise hold megabytes. An error leaves nothing to release.
 func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) (*body, error) {
 	if r.ContentLength > limit {
+		overrun(r, limit)
 		return nil, errTooLarge(limit)
 	}
 	decompressor, err := bs.decompressor(r.Header)
@@ -100,6 +101,9 @@ func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	sent, err := bs.fill(ctx, http.MaxBytesReader(w, r.Body, limit), limit)
 	if err != nil {
+		if f := (*http.MaxBytesError)(nil); errors.As(err, &f) {
+			overrun(r, limit)
+		}
 		return nil, receivingError(err)
 	}
 	if decompressor == nil {
@@ -116,6 +120,15 @@ func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return nil, corruptError(err)
 	}
 	return plain, nil
+}
+
+// overrun lets a body that is a little too large come to its end: many clients
+// read no answer before they sent everything, and would see a broken connection
+// where this says what is wrong. Who asks before sending is told so at once.
+func overrun(r *http.Request, limit int64) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, 2*limit)
+	}
 }
 
 func (bs *bodies) fill(ctx context.Context, in io.Reader, limit int64) (*body, error) {

@@ -385,6 +385,34 @@ func TestIngestSlowBody(t *testing.T) {
 	}
 }
 
+// A client that reads nothing before it sent everything is told that it sent too
+// much, declared or not; one that asks first need not send it.
+func TestIngestTooLargeIsAnswered(t *testing.T) {
+	server := httptest.NewServer(setup(t).api)
+	defer server.Close()
+	body := bytes.Repeat([]byte{' '}, 2*maxBody)
+	for _, tc := range []struct{ name, headers, body string }{
+		{"declared", fmt.Sprintf("Content-Length: %d\r\n", len(body)), string(body)},
+		{"chunked", "Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)},
+		{"asked first", fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n", len(body)), ""},
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n%s\r\n", tc.headers)
+		if _, err := io.WriteString(conn, tc.body); err != nil {
+			t.Errorf("%s: sending: %v", tc.name, err)
+			continue
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 413 ")) {
+			t.Errorf("%s: got %v %.200s, want 413", tc.name, err, answer)
+		}
+	}
+}
+
 // However many send slowly, and whatever their bytes would decompress to, they
 // hold little until the whole body is there.
 func TestIngestSlowBodiesHoldLittle(t *testing.T) {
