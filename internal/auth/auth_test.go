@@ -24,6 +24,7 @@ type catalog struct {
 	settings map[string][]byte
 	audit    []store.AuditEntry
 	fail     error
+	full     bool
 }
 
 func (c *catalog) ListKeys(context.Context) ([]store.Key, error) {
@@ -66,6 +67,9 @@ func (c *catalog) GetSetting(_ context.Context, name string) ([]byte, error) {
 func (c *catalog) InitSetting(_ context.Context, name string, value []byte) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.full {
+		return nil, fault.New(fault.Unavailable, "the disk is full")
+	}
 	if c.settings == nil {
 		c.settings = map[string][]byte{}
 	}
@@ -305,5 +309,28 @@ func TestRights(t *testing.T) {
 		if got != rights || !role.Can(auth.Public) {
 			t.Errorf("%q may %q, want %q", role, got, rights)
 		}
+	}
+}
+
+// A ledger that takes nothing is still answered from.
+func TestFullCatalog(t *testing.T) {
+	c := &catalog{full: true}
+	configured := func(p *auth.Params) { p.Static, _ = auth.ParseStatic([]string{"a-secret-of-some-length"}) }
+	s, _ := open(t, c, configured)
+	if !s.Closed() {
+		t.Error("open although access is configured")
+	}
+	in, err := s.SignIn(t.Context(), "a-secret-of-some-length")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resume(in.Text); err != nil {
+		t.Error(err)
+	}
+	c.full = false
+	open(t, c, configured)
+	c.full = true
+	if s, _ := open(t, c, configured); !s.Closed() {
+		t.Error("open")
 	}
 }

@@ -77,7 +77,7 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	var fresh [32]byte
 	_, _ = rand.Read(fresh[:]) // never fails
 	var err error
-	if s.signing, err = p.Catalog.InitSetting(ctx, sessionSetting, fresh[:]); err != nil {
+	if s.signing, err = s.setting(ctx, sessionSetting, fresh[:]); err != nil {
 		return nil, fmt.Errorf("read the key of sessions: %w", err)
 	}
 	if len(p.JWTSecret) > 0 {
@@ -98,7 +98,7 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 // configured, by any server on it.
 func (s *Service) close(ctx context.Context, configured bool) error {
 	if configured {
-		if _, err := s.Catalog.InitSetting(ctx, closedSetting, []byte("1")); err != nil {
+		if _, err := s.setting(ctx, closedSetting, []byte("1")); err != nil {
 			return fmt.Errorf("close the ledger: %w", err)
 		}
 		s.closed.Store(true)
@@ -116,6 +116,22 @@ func (s *Service) close(ctx context.Context, configured bool) error {
 
 // Closed says whether whoever asks must show a credential.
 func (s *Service) Closed() bool { return s.closed.Load() }
+
+// setting gives a value of the ledger, made now when there is none. A ledger that
+// takes nothing now, for want of space, is no reason not to answer from it: then
+// the value holds for this process.
+func (s *Service) setting(ctx context.Context, name string, fresh []byte) ([]byte, error) {
+	kept, err := s.Catalog.GetSetting(ctx, name)
+	if fault.CodeOf(err) != fault.NotFound {
+		return kept, err
+	}
+	kept, err = s.Catalog.InitSetting(ctx, name, fresh)
+	if fault.CodeOf(err) == fault.Unavailable {
+		s.Log.Warn("a setting could not be kept and holds until the server stops", "setting", name, "error", err)
+		return fresh, nil
+	}
+	return kept, err
+}
 
 // Ever says whether access to the ledger was ever configured.
 func Ever(ctx context.Context, c Catalog) (bool, error) {
