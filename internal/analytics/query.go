@@ -132,10 +132,18 @@ type Query struct {
 	Measures
 	// BySent groups by provider and model as sent instead of normalised.
 	BySent bool
+	// Baseline is a window whose cost and calls are taken off: each row, and the sums
+	// over all, are then how far those of the filter's window moved from it, and rows
+	// rank by how far, either way. It goes with GroupBy, without Grain and Measures;
+	// the zero value is none.
+	Baseline Window
 	// Limit and Offset cut the ranking: dearest first, then names in byte order.
 	// Limit 0 is no limit. With Grain there is no ranking and no limit.
 	Limit, Offset int
 }
+
+// Window is a range of time, half-open.
+type Window struct{ From, To time.Time }
 
 // Row is one line of an answer. Sums are exact.
 type Row struct {

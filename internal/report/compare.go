@@ -13,14 +13,9 @@ import (
 	"github.com/costprof/costprof/internal/money"
 )
 
-// Bounds of a comparison.
-const (
-	// MaxCompared is the most values, or pairs of values, of one period.
-	MaxCompared = 200_000
-	// maxCells is the most combinations of values, model and tier that one page may
-	// have to look at.
-	maxCells = 50_000
-)
+// maxCells is the most combinations of values, model and tier that one page may
+// have to look at.
+const maxCells = 50_000
 
 // CompareRequest asks what changed from a baseline to the filter's window.
 type CompareRequest struct {
@@ -73,7 +68,7 @@ func (s *Service) Compare(ctx context.Context, r CompareRequest) (Comparison, er
 		return Comparison{}, err
 	}
 	r.From, r.To = at.from, at.to
-	c := comparer{CompareRequest: r, offset: int(at.offset), limit: limit, candidates: cmp.Or(s.candidates, candidates)}
+	c := comparer{CompareRequest: r, offset: int(at.offset), limit: limit, few: cmp.Or(s.fewCells, fewCells)}
 	if c.Baseline, err = r.baseline(); err != nil {
 		return Comparison{}, err
 	}

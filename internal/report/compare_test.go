@@ -130,48 +130,45 @@ func TestCompareIsWhatEveryRecordSays(t *testing.T) {
 	}
 }
 
-// Looking at the dearest rows first gives the pages that looking at all of them
-// gives.
-func TestCompareLooksAtFew(t *testing.T) {
+// Ranking a page first gives the pages that looking at all cells gives.
+func TestCompareRanksFirst(t *testing.T) {
 	records := tiered(250, 16)
 	for i := range records { // steady users, some dear, some new, many alike
 		records[i].UserID = fmt.Sprint("u", i%(7+i/3))
 		records[i].ID = records[i].Identity()
 	}
 	l := ledgerOf(t, records)
-	for _, by := range [][]analytics.Dimension{{analytics.User}, {analytics.Feature}, {analytics.User, analytics.Model}} {
-		all, _ := service(l)
-		want, err := all.Compare(t.Context(), CompareRequest{Filter: lastWeek, GroupBy: by, Limit: MaxLimit})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fewer := 0
-		for _, few := range []int{1, 4, 30} {
+	was, is := Period{lastWeek.From.AddDate(0, 0, -7), lastWeek.From}, Period{lastWeek.From, lastWeek.To}
+	for _, by := range [][]analytics.Dimension{{analytics.User}, {analytics.Feature}, {analytics.User, analytics.Model}, {analytics.Tag("none"), analytics.Feature}} {
+		want, total := comparedNaively(t, records, by, was, is, lastWeek)
+		ranked := map[bool]bool{}
+		for _, few := range []int{1, 4, 4000} {
 			m := &meddler{Ledger: l}
 			s, _ := service(m)
-			s.candidates = few
+			s.fewCells = few
 			r := CompareRequest{Filter: lastWeek, GroupBy: by, Limit: 4}
 			var got []Change
 			for {
-				m.asked, m.queries = 0, nil
+				m.queries = nil
 				c, err := s.Compare(t.Context(), r)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !slices.ContainsFunc(m.queries, func(q analytics.Query) bool { return q.Limit == MaxCompared && len(q.Any) == 0 }) {
-					fewer++
-				}
+				ranked[slices.ContainsFunc(m.queries, func(q analytics.Query) bool { return q.Baseline != (analytics.Window{}) })] = true
 				got = append(got, c.Rows...)
+				if d := cmpdiff.Diff(total, c.Total, totals); d != "" {
+					t.Fatalf("total by %v from %d, want -, got +:\n%s", by, few, d)
+				}
 				if r.Cursor = c.NextCursor; r.Cursor == "" {
 					break
 				}
 			}
-			if d := cmpdiff.Diff(want.Rows, got, totals); d != "" {
+			if d := cmpdiff.Diff(want, got, totals); d != "" {
 				t.Fatalf("by %v from %d, want -, got +:\n%s", by, few, d)
 			}
 		}
-		if fewer < 2 {
-			t.Errorf("by %v all rows were looked at but %d times", by, fewer)
+		if user := by[0] == analytics.User; !ranked[true] || ranked[false] == user {
+			t.Errorf("by %v pages were ranked first: %v", by, ranked)
 		}
 	}
 }
@@ -239,28 +236,30 @@ func TestComparePages(t *testing.T) {
 // A correction between two of the questions starts the comparison again.
 func TestCompareIsOfOneMoment(t *testing.T) {
 	records := tiered(300, 14)
-	l := ledgerOf(t, records)
-	m := &meddler{Ledger: l}
-	m.before = func(asked int) {
-		if asked == 2 {
-			correct(t, l, &records[0])
+	for by, questions := range map[analytics.Dimension]int{analytics.Feature: 2, analytics.User: 5} {
+		l := ledgerOf(t, records)
+		m := &meddler{Ledger: l}
+		m.before = func(asked int) {
+			if asked == 1 {
+				correct(t, l, &records[0])
+			}
+			mustAppend(t, l, sample(50, uint64(100+asked))...)
 		}
-		mustAppend(t, l, sample(50, uint64(100+asked))...)
-	}
-	s, _ := service(m)
-	got, err := s.Compare(t.Context(), CompareRequest{Filter: lastWeek, GroupBy: []analytics.Dimension{analytics.Feature}, Limit: MaxLimit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.asked != 3+6 {
-		t.Errorf("%d questions, want 3 that were given up and 6", m.asked)
-	}
-	var delta money.Total
-	for i := range got.Rows {
-		delta = delta.Plus(got.Rows[i].Delta)
-	}
-	if delta != got.Total.Delta {
-		t.Errorf("rows moved by %v, the total by %v", delta, got.Total.Delta)
+		s, _ := service(m)
+		got, err := s.Compare(t.Context(), CompareRequest{Filter: lastWeek, GroupBy: []analytics.Dimension{by}, Limit: MaxLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.asked != 2+questions {
+			t.Errorf("%d questions, want 2 that were given up and %d", m.asked, questions)
+		}
+		var delta money.Total
+		for i := range got.Rows {
+			delta = delta.Plus(got.Rows[i].Delta)
+		}
+		if delta != got.Total.Delta {
+			t.Errorf("rows moved by %v, the total by %v", delta, got.Total.Delta)
+		}
 	}
 }
 
@@ -329,8 +328,8 @@ func TestBaselineByDefault(t *testing.T) {
 func TestTooMuchToCompare(t *testing.T) {
 	s, _ := service(crowd{})
 	_, err := s.Compare(t.Context(), CompareRequest{Filter: lastWeek, GroupBy: []analytics.Dimension{analytics.User}})
-	wantFault(t, "too many users", err, fault.Invalid, "groupBy")
-	if !strings.Contains(err.(*fault.Error).Details["groupBy"][0], "filter") {
+	wantFault(t, "too many models of a page", err, fault.Invalid, "limit")
+	if !strings.Contains(err.(*fault.Error).Details["limit"][0], "filter") {
 		t.Errorf("%v names no way out", err)
 	}
 }

@@ -20,8 +20,8 @@ import (
 type Service struct {
 	Ledger store.Ledger
 	Now    func() time.Time
-	// candidates is for tests; 0 is the constant.
-	candidates int
+	// fewCells is for tests; 0 is the constant.
+	fewCells int
 }
 
 // The sizes of a page.

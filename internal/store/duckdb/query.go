@@ -20,7 +20,8 @@ func dialect() *sqlquery.Dialect {
 		Earliest: func(value string, keys ...string) string {
 			return "arg_min(" + value + ", row(" + strings.Join(keys, ", ") + "))"
 		},
-		Time: func(t time.Time) any { return t.UTC() },
+		Time:  func(t time.Time) any { return t.UTC() },
+		Texts: "::VARCHAR[]",
 	}
 }
 

@@ -26,6 +26,7 @@ func dialect() *sqlquery.Dialect {
 		Earliest: func(value string, keys ...string) string {
 			return "(array_agg(" + value + " ORDER BY " + strings.Join(keys, ", ") + "))[1]"
 		},
+		Texts: "::TEXT[]",
 		Time:  func(t time.Time) any { return t.UnixMicro() },
 		Holds: holds,
 	}

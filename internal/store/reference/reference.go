@@ -95,6 +95,9 @@ type group struct {
 // Query answers q over the records. Only the columns of the asked measures are
 // filled. Rows with a Grain come by bucket, then by names.
 func Query(records []usage.Record, q analytics.Query) analytics.Table {
+	if q.Baseline != (analytics.Window{}) {
+		return moved(records, q)
+	}
 	groups := map[string]*group{}
 	if len(q.GroupBy) == 0 && q.Grain == 0 {
 		groups[""] = &group{}
@@ -145,6 +148,32 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 	if q.Grain == 0 {
 		t.Rows, t.More = page(t.Rows, q.Offset, q.Limit)
 	}
+	return t
+}
+
+// moved answers a question with a baseline: the rows of one window less those of
+// the other.
+func moved(records []usage.Record, q analytics.Query) (t analytics.Table) {
+	is := q
+	is.Baseline, is.Limit, is.Offset = analytics.Window{}, 0, 0
+	was := is
+	was.From, was.To = q.Baseline.From, q.Baseline.To
+	t = Query(records, is)
+	for _, row := range Query(records, was).Rows {
+		at := slices.IndexFunc(t.Rows, func(r analytics.Row) bool { return slices.Equal(r.Names, row.Names) })
+		if at < 0 {
+			at = len(t.Rows)
+			t.Rows = append(t.Rows, analytics.Row{Names: row.Names})
+		}
+		t.Rows[at].Cost, t.Rows[at].Calls = t.Rows[at].Cost.Sub(row.Cost), t.Rows[at].Calls-row.Calls
+		t.Cost, t.Calls = t.Cost.Sub(row.Cost), t.Calls-row.Calls
+	}
+	far := func(r *analytics.Row) *big.Int { return new(big.Int).Abs(r.Cost.Big()) }
+	slices.SortFunc(t.Rows, func(a, b analytics.Row) int {
+		return cmp.Or(far(&b).Cmp(far(&a)), slices.Compare(a.Names, b.Names))
+	})
+	t.Groups = int64(len(t.Rows))
+	t.Rows, t.More = page(t.Rows, q.Offset, q.Limit)
 	return t
 }
 

@@ -2,6 +2,7 @@ package sqlquery
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 	default:
 		return nil, fault.New(fault.Internal, "grain %s is not supported", q.Grain)
 	}
+	if q.Baseline != (analytics.Window{}) {
+		return a, a.compileMoved(&q)
+	}
 	inParts := kept != nil || foldable(q)
 	base := "events"
 	if inParts {
@@ -120,21 +124,69 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 	case a.bucket:
 		text += " ORDER BY bucket" + orderNames(a.groups)
 	case a.groups > 0:
-		a.ranked = true
-		whole := ""
-		for i, m := range a.measures {
-			if m.summed {
-				whole += ", " + fmt.Sprintf(strings.Replace(m.fold, ")", ") OVER ()", 1), "m"+strconv.Itoa(i))
-			}
-		}
-		text = "SELECT *" + whole + ", count(*) OVER () FROM (" + text + ") ranked ORDER BY m0 DESC" + orderNames(a.groups)
-		if q.Limit > 0 {
-			text += fmt.Sprintf(" LIMIT %d", q.Limit+1)
-		}
-		if q.Offset > 0 {
-			text += fmt.Sprintf(" OFFSET %d", q.Offset)
-		}
+		text = a.ranking(text, "m0", &q)
 	}
 	a.text = text
 	return a, nil
+}
+
+// ranking puts the groups in order, those with the most of by first, beside the
+// sums over all of them, and cuts the page.
+func (a *aggregate) ranking(groups, by string, q *analytics.Query) string {
+	a.ranked = true
+	whole := ""
+	for i, m := range a.measures {
+		if m.summed {
+			whole += ", " + fmt.Sprintf(strings.Replace(m.fold, ")", ") OVER ()", 1), "m"+strconv.Itoa(i))
+		}
+	}
+	text := "SELECT *" + whole + ", count(*) OVER () FROM (" + groups + ") ranked ORDER BY " + by + " DESC" + orderNames(a.groups)
+	if q.Limit > 0 {
+		text += fmt.Sprintf(" LIMIT %d", q.Limit+1)
+	}
+	if q.Offset > 0 {
+		text += fmt.Sprintf(" OFFSET %d", q.Offset)
+	}
+	return text
+}
+
+// compileMoved compiles a question with a baseline: one look at the events of
+// both windows, those of the baseline counting negative.
+func (a *aggregate) compileMoved(q *analytics.Query) error {
+	if a.bucket || a.groups == 0 || q.Measures != 0 {
+		return fault.New(fault.Internal, "a baseline goes with groups, and without grain and measures")
+	}
+	is, err := a.Where(q.Filter, q.AsOf)
+	if err != nil {
+		return err
+	}
+	before := q.Filter
+	before.From, before.To = q.Baseline.From, q.Baseline.To
+	was, err := a.Where(before, q.AsOf)
+	if err != nil {
+		return err
+	}
+	var f from
+	columns := []string{"cell", "tagset"}
+	var selects, groups []string
+	for i, d := range q.GroupBy {
+		e, err := a.dimension(d, q, "events", &f)
+		if err != nil {
+			return err
+		}
+		if col, ok := eventDimensions[d]; ok && !slices.Contains(columns, col) {
+			columns = append(columns, col)
+		}
+		selects = append(selects, e+" AS g"+strconv.Itoa(i))
+		groups = append(groups, e)
+	}
+	if f.cells {
+		a.joins = append(a.joins, "JOIN cells ON cells.id = events.cell")
+	}
+	both := strings.Join(columns, ", ")
+	a.text = a.ranking("SELECT "+strings.Join(selects, ", ")+", sum(cost) AS m0, sum(calls)::BIGINT AS m1 FROM ("+
+		"SELECT "+both+", cost, 1 AS calls FROM events WHERE "+is+
+		" UNION ALL SELECT "+both+", -cost, -1 FROM events WHERE "+was+
+		") events "+strings.Join(a.joins, " ")+" GROUP BY "+strings.Join(groups, ", "), "abs(m0)", q)
+	return nil
 }

@@ -27,6 +27,8 @@ type Dialect struct {
 	Earliest func(value string, keys ...string) string
 	// Time is the value that is bound for a point in time.
 	Time func(time.Time) any
+	// Texts casts a value that is bound to a list of texts.
+	Texts string
 	// Holds says whether the engine can hold a text at all; nil is any. What it
 	// cannot hold is no event's.
 	Holds func(string) bool

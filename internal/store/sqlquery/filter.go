@@ -28,15 +28,25 @@ func (s *Statement) Bind(v any) string {
 // bindText is Bind for a text that may not be holdable.
 func (s *Statement) bindText(v string) string { return s.bindAll([]string{v}) }
 
+// fewTexts is up to how many texts are bound one by one: engines plan those
+// best. A question that names a thousand sessions one by one takes longer to plan than
+// to answer.
+const fewTexts = 16
+
+// bindAll binds texts and returns what stands between the parentheses of IN.
 func (s *Statement) bindAll(vs []string) string {
-	ps := make([]string, 0, len(vs))
-	for _, v := range vs {
-		if s.Dialect.Holds == nil || s.Dialect.Holds(v) {
-			ps = append(ps, s.Bind(v))
-		}
+	if s.Dialect.Holds != nil {
+		vs = slices.DeleteFunc(slices.Clone(vs), func(v string) bool { return !s.Dialect.Holds(v) })
 	}
-	if len(ps) == 0 {
+	switch {
+	case len(vs) == 0:
 		return "NULL"
+	case len(vs) > fewTexts:
+		return "SELECT unnest(" + s.Bind(vs) + s.Dialect.Texts + ")"
+	}
+	ps := make([]string, len(vs))
+	for i, v := range vs {
+		ps[i] = s.Bind(v)
 	}
 	return strings.Join(ps, ", ")
 }

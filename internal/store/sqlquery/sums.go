@@ -42,7 +42,7 @@ func WholeHours(f analytics.Filter, lowest, highest int64) (from, to int64) {
 // servedBySums says whether sums of hours by cell can answer the question at
 // all.
 func servedBySums(q analytics.Query) bool {
-	if q.Status != analytics.StatusAny || len(q.Sources) > 0 || q.Aggregates || q.Measures&(analytics.MeasureP95|analytics.MeasureRoot) != 0 {
+	if q.Baseline != (analytics.Window{}) || q.Status != analytics.StatusAny || len(q.Sources) > 0 || q.Aggregates || q.Measures&(analytics.MeasureP95|analytics.MeasureRoot) != 0 {
 		return false
 	}
 	if q.Grain > 0 && q.Grain < time.Hour {

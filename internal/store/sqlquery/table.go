@@ -48,12 +48,22 @@ func wide(q analytics.Query) bool {
 		return false
 	}
 	for _, d := range q.GroupBy {
-		if _, ok := eventDimensions[d]; ok {
+		if _, ok := eventDimensions[d]; ok && !named(q, d) {
 			return true
 		}
 	}
 	return false
 }
+
+// named says whether the question names the few values of a dimension that it is
+// about.
+func named(q analytics.Query, d analytics.Dimension) bool {
+	values, ok := q.Any[d]
+	return ok && len(values) <= maxNamed
+}
+
+// maxNamed is up to how many values are few: a page of a ranking.
+const maxNamed = 1_000
 
 // rankThenMeasure ranks by cost alone and then measures the groups that are
 // shown. Both look at the same commits.

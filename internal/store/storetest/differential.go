@@ -105,8 +105,14 @@ func randomQuery(r *rand.Rand) analytics.Query {
 	}
 	if r.IntN(3) == 0 {
 		q.Grain = []time.Duration{time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 24 * time.Hour}[r.IntN(5)]
-	} else if len(q.GroupBy) > 0 && r.IntN(2) == 0 {
+		return q
+	}
+	if len(q.GroupBy) > 0 && r.IntN(2) == 0 {
 		q.Limit, q.Offset = 1+r.IntN(10), r.IntN(5)
+	}
+	if len(q.GroupBy) > 0 && r.IntN(4) == 0 {
+		other := randomFilter(r)
+		q.Measures, q.Baseline = 0, analytics.Window{From: other.From, To: other.To} // may overlap, or be none
 	}
 	return q
 }
