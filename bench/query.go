@@ -52,11 +52,12 @@ func questions(from, to time.Time) []question {
 		question{"prompts", "/api/v1/analytics/prompts?" + window, "", 250 * time.Millisecond},
 		question{"compare by feature", "/api/v1/analytics/compare?groupBy=feature&" + window, "", 250 * time.Millisecond},
 		question{"compare by feature and model of one environment", "/api/v1/analytics/compare?groupBy=feature,model&environment=production&" + window, "", 250 * time.Millisecond},
-		question{"compare by user", "/api/v1/analytics/compare?groupBy=user&" + window, "", 0},
-		question{"compare by session", "/api/v1/analytics/compare?groupBy=session&" + window, "", 0},
+		question{"compare by user", "/api/v1/analytics/compare?groupBy=user&" + window, "", 250 * time.Millisecond},
+		question{"compare by session", "/api/v1/analytics/compare?groupBy=session&" + window, "", 250 * time.Millisecond},
 		question{"compare by tag", "/api/v1/analytics/compare?groupBy=tag:team&" + window, "", 250 * time.Millisecond},
 		question{"call trees", "/api/v1/analytics/flamegraph?levels=trace&" + window, "", time.Second},
 		question{"traces by cost", "/api/v1/analytics/traces?" + window, "SELECT project, trace, " + sums + where + "GROUP BY ALL ORDER BY 3 DESC LIMIT 100", time.Second},
+		question{"realtime totals", "/api/v1/analytics/realtime-totals", "", 0},
 		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 0},
 	)
 }
