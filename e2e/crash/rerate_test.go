@@ -71,14 +71,16 @@ func killDuringRerate(t *testing.T, addr string, start func() *process) {
 	job := rerate(t, base, preview.Result.Token)
 	late := &tally{}
 	kills := 0
-	for n := before; kills < 16; n += 500 {
+	for n := before; kills < 12; n += 500 {
 		time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+		// It goes on as soon as it starts, so it is mostly killed before it answers.
+		for range 3 {
+			p.kill()
+			p = start()
+			time.Sleep(time.Duration(50+r.IntN(400)) * time.Millisecond)
+		}
 		p.kill()
-		// It goes on as soon as it starts, so it is also killed before it answers.
-		p = start()
-		time.Sleep(time.Duration(100+r.IntN(400)) * time.Millisecond)
-		p.kill()
-		kills += 2
+		kills += 4
 		p = start()
 		waitReady(t, base, p)
 		calls(t, base, n, late, billed) // while it goes on

@@ -28,7 +28,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
 	}
-	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Now: time.Now, Log: p.Log})
+	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Shared: c.Database() != "", Now: time.Now, Log: p.Log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,7 +71,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run, "live": hub.Run, "access": access.Run, "memory": giveBack}, nil
+	return api, map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "memory": giveBack}, nil
 }
 
 // corrected is an engine that says when stored events were changed or removed.

@@ -168,6 +168,9 @@ func (c *fakeCatalog) ListAudit(_ context.Context, _ int64, limit int) ([]store.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	newest := slices.Clone(c.log)
+	for i := range newest {
+		newest[i].ID = int64(i + 1)
+	}
 	slices.Reverse(newest)
 	return newest[:min(limit, len(newest))], nil
 }

@@ -134,6 +134,9 @@ func (s *Service) UpdateList(ctx context.Context, u ListUpdate) (ListResult, err
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return ListResult{}, err
+	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	if err := pricing.CheckList(data, now); err != nil {
 		return ListResult{}, err
@@ -177,6 +180,9 @@ func (s *Service) UpdateList(ctx context.Context, u ListUpdate) (ListResult, err
 func (s *Service) ResetList(ctx context.Context, actor string) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	current := s.current.Load()
 	if current.list.Book == nil {
 		return fault.New(fault.Conflict, "The shipped price book is in force: no list was loaded")

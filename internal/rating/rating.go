@@ -49,8 +49,10 @@ type Params struct {
 	Catalog Catalog
 	// Shipped is the book without own prices.
 	Shipped *pricing.Book
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Shared says that other servers change the same catalog's prices, too.
+	Shared bool
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Service is the price book and its changes. It may be used from many
@@ -77,6 +79,9 @@ type prices struct {
 	// made of it. list is the stored one.
 	base *pricing.Book
 	list store.PriceList
+	// seen is the newest entry of the audit log when they were read: whoever changes
+	// prices writes one in the same step. It is kept where others may.
+	seen int64
 }
 
 // Open reads the own prices and makes the book.
@@ -85,7 +90,23 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 		p.Now = time.Now
 	}
 	s := &Service{Params: p, wake: make(chan struct{}, 1), pageSize: pageSize, groupPage: groupPage}
-	own, err := p.Catalog.ListPrices(ctx)
+	current, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.current.Store(current)
+	s.recheck.Store(true) // a new version of the program may know more prices
+	s.wake <- struct{}{}
+	return s, nil
+}
+
+// read makes the book of what is stored.
+func (s *Service) read(ctx context.Context) (*prices, error) {
+	seen, err := s.newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, err := s.Catalog.ListPrices(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read own prices: %w", err)
 	}
@@ -97,10 +118,7 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the price book of the stored own prices: %w", err)
 	}
-	s.current.Store(&prices{book: book, own: own, base: base, list: list})
-	s.recheck.Store(true) // a new version of the program may know more prices
-	s.wake <- struct{}{}
-	return s, nil
+	return &prices{book: book, own: own, base: base, list: list, seen: seen}, nil
 }
 
 // Book is the book in force. It never changes; after a change there is another.
@@ -123,6 +141,9 @@ type PutResult struct {
 func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutResult, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return PutResult{}, err
+	}
 	// The order of puts decides between prices that overlap otherwise.
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	existing := s.current.Load().own
@@ -172,6 +193,9 @@ func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutRe
 func (s *Service) Delete(ctx context.Context, r pricing.Removal, actor string) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	current := s.current.Load()
 	r.Provider = current.book.ProviderID(r.Provider)
