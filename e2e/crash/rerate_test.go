@@ -51,7 +51,7 @@ func killDuringRerate(t *testing.T, addr string, start func() *process) {
 		putPrice(t, base, fmt.Sprintf("m%d", m), "2.000000000001", "8.000000000003")
 	}
 	stored, billed := &tally{}, new(big.Int)
-	const before = 24_000
+	const before = 12_000
 	for n := 0; n < before; n += 500 {
 		calls(t, base, n, stored, billed)
 	}
