@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 var binary string
@@ -43,15 +47,51 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+func TestScripts(t *testing.T) { testscript.Run(t, params("testdata", nil)) }
+
+// Stories that need a PostgreSQL server find a schema of their own in DATABASE.
+func TestScriptsWithPostgres(t *testing.T) {
+	base := testserver.Postgres(t)
+	testscript.Run(t, params(filepath.Join("testdata", "postgres"), func(env *testscript.Env) error {
+		schema := fmt.Sprintf("cli_%d", time.Now().UnixNano())
+		conn, err := pgx.Connect(t.Context(), base)
+		if err != nil {
+			return err
+		}
+		if _, err := conn.Exec(t.Context(), `CREATE SCHEMA `+schema); err != nil {
+			return err
+		}
+		env.Defer(func() {
+			ctx := context.Background()
+			_, _ = conn.Exec(ctx, `DROP SCHEMA `+schema+` CASCADE`)
+			conn.Close(ctx)
+		})
+		u, err := url.Parse(base)
+		if err != nil {
+			return err
+		}
+		q := u.Query()
+		q.Set("search_path", schema)
+		u.RawQuery = q.Encode()
+		env.Setenv("DATABASE", u.String())
+		return nil
+	}))
+}
+
+func params(dir string, further func(*testscript.Env) error) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			// Nobody listens there: a script that forgets to serve fails at once.
 			env.Setenv("COSTPROF_URL", "http://127.0.0.1:1")
 			env.Setenv("TZ", "America/New_York")
 			env.Values[running] = &server{}
+			if further != nil {
+				if err := further(env); err != nil {
+					return err
+				}
+			}
 			env.Defer(func() { _ = env.Values[running].(*server).end(os.Kill) })
 			return nil
 		},
@@ -64,7 +104,7 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-	})
+	}
 }
 
 type key struct{}

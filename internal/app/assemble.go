@@ -59,6 +59,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Access:         guards(c),
 		Auth:           access,
 		Audit:          engine,
+		Backups:        engine,
 		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
 		IngestWait:     c.IngestQueueWait,

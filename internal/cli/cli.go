@@ -1,8 +1,8 @@
 // Package cli is the command line: one file a command. It speaks to a running
 // server through the public client and draws tables for people or passes the
-// server's JSON on for programs. Only serve runs anything itself. It refuses to
-// know stores and wire formats, and of prices no more than that pricelist reads
-// lists of them.
+// server's JSON on for programs. Only serve runs anything itself; backup, restore,
+// migrate, doctor and keys can open a ledger at rest. It refuses to know engines
+// and wire formats, and of prices no more than that pricelist reads lists of them.
 package cli
 
 import (
@@ -62,6 +62,10 @@ type root struct {
 
 	Keys  keysCmd  `cmd:"" help:"Say who may come in: make, list, rotate and revoke API keys."`
 	Audit auditCmd `cmd:"" help:"Show what was changed, and by whom."`
+
+	Backup  backupCmd  `cmd:"" help:"Write everything a ledger stores to a file."`
+	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup."`
+	Migrate migrateCmd `cmd:"" help:"Move a ledger between the engines."`
 
 	Health  healthCmd  `cmd:"" help:"Ask the server how it is."`
 	Doctor  doctorCmd  `cmd:"" help:"Look at a data directory after a crash, with the server stopped."`

@@ -86,6 +86,7 @@ func (s *server) accessRoutes() []*route {
 			summary: "What was changed, by whom, newest first",
 			params:  pageParams, status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[auditEntry](s)), nil, paged), serve: s.listAudit,
 		},
+		s.backupRoute(),
 		{
 			id: "create-session", method: http.MethodPost, path: "/api/v1/session", tag: "Access", need: auth.Public,
 			summary: "Sign a browser in",

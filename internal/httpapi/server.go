@@ -41,6 +41,7 @@ type Params struct {
 	Access  Access
 	Auth    Auth
 	Audit   Audit
+	Backups Backups
 	Limits  Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
 	// long one waits for its share.
@@ -72,6 +73,7 @@ type server struct {
 	access   Access
 	auth     Auth
 	audit    Audit
+	backups  Backups
 	limits   Limits
 	bodies   bodies
 	answers  answers
@@ -87,6 +89,8 @@ type server struct {
 	docs     docsPage
 	closing  atomic.Bool
 	accepted atomic.Int64
+	// backingUp: a backup is being made.
+	backingUp atomic.Bool
 }
 
 const busyStoring = "The server is busy storing other batches; nothing of this one was stored. Try again"
@@ -95,7 +99,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
+		access: p.Access, auth: p.Auth, audit: p.Audit, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2),

@@ -64,6 +64,12 @@ func Load(ctx context.Context, opts Options, l store.Load) error {
 	return replace(opts.Dir, building.Dir)
 }
 
+// Holds says whether there is a ledger in the directory.
+func Holds(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, ledgerFile))
+	return err == nil
+}
+
 // refuseFull fails when there is something in the ledger.
 func refuseFull(ctx context.Context, opts Options) error {
 	if _, err := os.Stat(filepath.Join(opts.Dir, ledgerFile)); errors.Is(err, fs.ErrNotExist) {

@@ -44,6 +44,9 @@ func Open(ctx context.Context, o Options) (store.Engine, error) {
 	return duckdb.Open(ctx, duckdb.Options{Dir: o.Dir, Log: o.Log, MemoryLimit: o.MemoryLimit, QueueWait: o.QueueWait})
 }
 
+// Holds says whether a data directory has a ledger of the embedded engine.
+func Holds(dir string) bool { return duckdb.Holds(dir) }
+
 // Load fills the ledger that the options name from a dump, all or nothing. It
 // fails with fault.Conflict when another process holds the data, and when there
 // is data already and l does not force.
