@@ -64,6 +64,9 @@ func (p *pricesRerateCmd) Run(s *session) error {
 	if p.Apply && (preview == nil || preview.Calls+preview.Aggregates > 0) {
 		ask.Apply = true
 		if result, err = s.rerate(c, ask); err != nil {
+			if s.ctx.Err() == nil {
+				s.note("What is left shows the same command without --apply; what was changed so far is in `costprof jobs` and `costprof audit`.")
+			}
 			return err
 		}
 		if preview != nil {

@@ -56,9 +56,14 @@ type fakeLedger struct {
 	reference.Ledger
 	*outage
 	corrected [][]store.CostChange
+	// before, when set, is called before each correction.
+	before func()
 }
 
 func (l *fakeLedger) Correct(ctx context.Context, c store.Correction) (n int64, err error) {
+	if l.before != nil {
+		l.before()
+	}
 	err = l.around(func() error {
 		n, err = l.Ledger.Correct(ctx, c)
 		l.corrected = append(l.corrected, c.Changes)

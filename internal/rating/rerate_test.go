@@ -263,7 +263,7 @@ func TestRerateThatMoved(t *testing.T) {
 		before := r.costs()
 		r.put(pricing.PutRequest{Provider: "openai", Model: "gpt-4o", EffectiveFrom: "2026-01-01", Prices: threeNine})
 		r.settled()
-		if job, _ := r.ended(run.ID); job.State != "failed" || !strings.Contains(job.Error, "0 of 4 calls") {
+		if job, _ := r.ended(run.ID); job.State != "failed" || !strings.Contains(job.Error, "nothing was applied") {
 			t.Errorf("%q %s", job.State, job.Error)
 		}
 		if diff := cmp.Diff(before, r.costs()); diff != "" {
@@ -323,4 +323,45 @@ func TestRerateThatMoved(t *testing.T) {
 			t.Errorf("%q %s %+v", job.State, job.Error, res)
 		}
 	})
+}
+
+// Prices that change while a rerate is applied stop it; it says what it did, once
+// in the audit log, and another one does the rest.
+func TestRerateStopsWhenPricesChange(t *testing.T) {
+	r := newRig(t)
+	for i := range 7 {
+		r.store(call(fmt.Sprint(i), "openai", "gpt-4o", noon.Add(-time.Duration(i)*time.Minute)))
+	}
+	r.put(pricing.PutRequest{Provider: "openai", Model: "gpt-4o", EffectiveFrom: "2026-11-01T10:00:00Z", Prices: twoEight})
+	_, preview := r.rerate(year)
+	q := year
+	q.Token = preview.Token
+	run, err := r.Rerate(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := 0
+	r.ledger.before = func() {
+		if pages++; pages == 2 {
+			r.put(pricing.PutRequest{Provider: "openai", Model: "gpt-4o", EffectiveFrom: "2026-11-01T10:00:00Z", Prices: threeNine})
+		}
+	}
+	r.settled()
+	r.ledger.before = nil
+	run, res := r.ended(run.ID)
+	if run.State != "failed" || !strings.Contains(run.Error, "6 of 7 calls have their new cost (0.021 USD before, 0.0168 now)") || res.Calls != 6 {
+		t.Fatalf("%s %q %+v", run.State, run.Error, res)
+	}
+	entries := 0
+	for _, e := range r.catalog.log {
+		if e.Action == RerateName {
+			entries++
+		}
+	}
+	if entries != 1 {
+		t.Errorf("%d entries in the audit log", entries)
+	}
+	if _, rest := r.applied(year); rest.Calls != 7 {
+		t.Errorf("the rest: %+v", rest)
+	}
 }

@@ -57,7 +57,11 @@ func (s *Service) redo(ctx context.Context, t *rerun) error {
 		s.Log.Error("Rerating stored calls failed", "run", t.ID, "error", err)
 	}
 	if t.Input.Apply && t.Result.Calls+t.Result.Aggregates > 0 {
-		if err := s.auditRerun(ctx, t, failure); err != nil {
+		known, err := s.audited(ctx, RerateName, t.ID)
+		if err == nil && !known {
+			err = s.auditRerun(ctx, t, failure)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -299,8 +303,12 @@ func (s *Service) sameBook(t *rerun, book *pricing.Book) error {
 	if book.Fingerprint() == t.Input.Book {
 		return nil
 	}
-	return fault.New(fault.Conflict, "The prices were changed since the preview: %d of %d calls have their new cost; ask for another preview",
-		t.Result.Calls, t.Input.Calls)
+	res := &t.Result
+	if res.Calls+res.Aggregates == 0 {
+		return fault.New(fault.Conflict, "The prices were changed since the preview, and nothing was applied; ask for another preview")
+	}
+	return fault.New(fault.Conflict, "The prices were changed while this was applied, and it stopped: %d of %d calls have their new cost (%s USD before, %s now), the others their old one; another preview shows what is left",
+		res.Calls, t.Input.Calls, res.OldCost, res.NewCost)
 }
 
 // verify makes sure that applying does what the preview said.
