@@ -27,6 +27,7 @@ type Reports interface {
 	Totals(ctx context.Context, r report.TotalsRequest) ([]report.Total, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
 	Event(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
+	Export(ctx context.Context, r report.ExportRequest) (*report.Export, error)
 }
 
 func (s *server) analyticsRoutes() []*route {

@@ -121,6 +121,9 @@ func (s *server) operation(rt *route, path string) *huma.Operation {
 			success.Headers["Content-Disposition"] = &huma.Param{Description: "Of a file: names it.", Schema: text()}
 		}
 	}
+	for _, t := range rt.trailers {
+		success.Headers[t.name] = &huma.Param{Description: t.doc, Schema: t.schema}
+	}
 	op.Responses[strconv.Itoa(rt.status)] = success
 	if rt.also != 0 {
 		again := *success

@@ -35,8 +35,9 @@ type route struct {
 	// also is another status of success, with the same answer; 0 is none.
 	also  int
 	media string // "" is JSON
-	// files are other forms that the answer can have.
-	files []fileAnswer
+	// files are other forms that the answer can have; trailers what follows it.
+	files    []fileAnswer
+	trailers []param
 	// errors are the statuses beyond those every route can give.
 	errors []int
 	// unavailable is the answer of a 503 that says more than an error.

@@ -175,6 +175,10 @@ func (r failing) Prompts(context.Context, report.PromptsRequest) (report.Prompts
 	return report.Prompts{}, r.err
 }
 
+func (r failing) Export(context.Context, report.ExportRequest) (*report.Export, error) {
+	return nil, r.err
+}
+
 func (r failing) Totals(context.Context, report.TotalsRequest) ([]report.Total, error) {
 	return nil, r.err
 }

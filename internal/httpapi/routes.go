@@ -16,6 +16,7 @@ func (s *server) routes() []*route {
 	rs = append(rs, s.analyticsRoutes()...)
 	rs = append(rs, s.streamRoutes()...)
 	rs = append(rs, s.traceRoutes()...)
+	rs = append(rs, s.exportRoutes()...)
 	rs = append(rs, s.priceRoutes()...)
 	rs = append(rs, s.priceListRoutes()...)
 	rs = append(rs, s.rerateRoutes()...)

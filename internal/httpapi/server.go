@@ -77,6 +77,7 @@ type server struct {
 	limits   Limits
 	bodies   bodies
 	answers  answers
+	exports  *budget
 	timeout  time.Duration
 	recheck  time.Duration // of who reads a stream
 	version  string
@@ -102,8 +103,8 @@ func New(p Params) (*API, error) {
 		access: p.Access, auth: p.Auth, audit: p.Audit, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
-		answers: newAnswers(p.RequestTimeout / 2),
-		mux:     http.NewServeMux(), schemas: newSchemas(),
+		answers: newAnswers(p.RequestTimeout / 2), exports: newBudget(maxExports, p.RequestTimeout/2, busyExporting),
+		mux: http.NewServeMux(), schemas: newSchemas(),
 	}
 	s.metrics.follow(s.live)
 	var err error

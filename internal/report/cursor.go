@@ -26,6 +26,7 @@ const (
 	kindCompare   = 'c'
 	kindEvents    = 'e'
 	kindTraces    = 't'
+	kindExport    = 'x'
 
 	fingerprintSize = 8
 	checksumSize    = 6
@@ -112,10 +113,14 @@ func (q question) encode(p position) string {
 	b := append([]byte{cursorVersion, q.kind}, q.fingerprint()...)
 	b = appendTime(b, p.from)
 	b = appendTime(b, p.to)
-	if q.kind == kindEvents {
+	switch q.kind {
+	case kindExport:
+		b = binary.AppendVarint(b, p.asOf)
+		fallthrough
+	case kindEvents:
 		b = appendTime(b, p.after.Timestamp)
 		b = append(b, p.after.ID[:]...)
-	} else {
+	default:
 		b = appendTime(b, p.issued)
 		b = binary.AppendVarint(b, p.asOf)
 		b = binary.AppendVarint(b, p.revision)
@@ -145,10 +150,15 @@ func (q question) decode(s string) (position, error) {
 	}
 	r := reader{b[2+fingerprintSize:], false}
 	p.from, p.to = r.time(), r.time()
-	if q.kind == kindEvents {
+	switch q.kind {
+	case kindExport:
+		p.asOf = r.varint()
+		r.bad = r.bad || p.asOf == 0
+		fallthrough
+	case kindEvents:
 		p.after.Timestamp = r.time()
 		copy(p.after.ID[:], r.take(len(usage.ID{})))
-	} else {
+	default:
 		p.issued, p.asOf, p.revision, p.offset = r.time(), r.varint(), r.varint(), r.varint()
 	}
 	if r.bad || len(r.b) > 0 || p.asOf < 0 || p.offset < 0 || p.offset > maxOffset {

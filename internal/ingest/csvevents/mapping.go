@@ -135,6 +135,14 @@ type mapping struct {
 	// bound and width describe a CSV.
 	bound []binding
 	width int
+	// objects are the columns of the program's own CSV that hold usage and tags.
+	objects []objectColumn
+}
+
+type objectColumn struct {
+	column int
+	// prefix is what the names of the members are below.
+	prefix string
 }
 
 type binding struct {
@@ -220,8 +228,15 @@ func (m *mapping) targets(column string) []target {
 }
 
 // bind finds the columns of a CSV and lists those that no field takes.
-func (m *mapping) bind(columns []string) (ignored []string, err error) {
+func (m *mapping) bind(columns []string, own bool) (ignored []string, err error) {
 	m.width = len(columns)
+	if own {
+		for i, column := range columns {
+			if column == "usage" || column == "tags" {
+				m.objects = append(m.objects, objectColumn{i, column + "."})
+			}
+		}
+	}
 	found := make(map[string]int)
 	for i, column := range columns {
 		found[column]++
@@ -231,6 +246,9 @@ func (m *mapping) bind(columns []string) (ignored []string, err error) {
 				return nil, fault.New(fault.Invalid, "The column %q is there twice", usage.Shorten(column))
 			}
 			m.bound = append(m.bound, binding{i, t})
+		}
+		if own && (column == "usage" || column == "tags") {
+			continue
 		}
 		if len(targets) == 0 && len(ignored) < maxIgnored && !m.explained(column) {
 			ignored = append(ignored, usage.Shorten(column))

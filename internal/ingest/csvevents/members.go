@@ -16,6 +16,8 @@ type member struct {
 	path string
 	// value is the text of a string, or the JSON of anything else; null is empty.
 	value []byte
+	// quoted marks a string: an empty one is not the same as null.
+	quoted bool
 	// compound marks objects and arrays, object only the former: their members
 	// are listed too.
 	compound, object bool
@@ -52,7 +54,7 @@ func (d lineDecoder) members(prefix string, depth int) ([]member, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, member{path: path, value: value})
+			out = append(out, member{path: path, value: value, quoted: true})
 		case '{':
 			out = append(out, member{path: path, value: raw, compound: true, object: true})
 			if depth < maxNesting && path != "metadata" {

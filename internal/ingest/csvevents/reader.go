@@ -149,7 +149,7 @@ func (r *Reader) header() error {
 		columns[i] = strings.TrimSpace(string(cell))
 	}
 	r.own = len(columns) >= len(exportHeader) && slices.Equal(columns[:len(exportHeader)], exportHeader)
-	r.ignored, err = r.mapping.bind(columns)
+	r.ignored, err = r.mapping.bind(columns, r.own)
 	return err
 }
 
@@ -223,6 +223,9 @@ func (r *Reader) cells(row *row) error {
 			cell = cell[1:] // an export's guard against formulas
 		}
 		row.set(b.target, cell)
+	}
+	for _, o := range r.mapping.objects {
+		row.spread(o.prefix, r.rows.Cells()[o.column])
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 
 // chunk is how many events are read at a time: the engine's client holds a whole
 // result in memory.
-const chunk = 2_000
+const chunk = 5_000
 
 // Events implements store.Ledger. It reads in chunks, each bounded in time by
 // how many events the spans hold, so that a page costs the same however deep.
@@ -102,8 +102,22 @@ func selectEvents(ctx context.Context, db querier, f analytics.Filter, asOf int6
 		ts := s.Bind(after.Timestamp.UTC())
 		cond += fmt.Sprintf(" AND (ts < %s OR (ts = %s AND id < %s))", ts, ts, "'"+uuidText(after.ID)+"'::UUID")
 	}
+	if want > narrowFrom {
+		// The time alone is read first, so that the many columns are read of few more
+		// events than are wanted, however many a span holds.
+		var bottom sql.NullTime
+		text := fmt.Sprintf(`SELECT min(ts) FROM (SELECT ts FROM events WHERE %s ORDER BY ts DESC LIMIT %d)`, cond, want)
+		if err := db.QueryRowContext(ctx, text, s.Args...).Scan(&bottom); err != nil || !bottom.Valid {
+			return nil, err
+		}
+		cond += " AND ts >= " + s.Bind(bottom.Time.UTC())
+	}
 	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.Args...)
 }
+
+// narrowFrom is how many events are worth a question of their own for where they
+// end.
+const narrowFrom = 1_000
 
 // readRecords runs a SELECT of columnList and completes the records from their
 // cells and tag sets.
@@ -117,9 +131,11 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 	var cellOf, setOf []int64
 	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
+	var s scanned
+	targets := s.targets()
 	for rows.Next() {
-		var s scanned
-		if err := rows.Scan(s.targets()...); err != nil {
+		s = scanned{}
+		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
 		r, err := s.record()

@@ -1,0 +1,311 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/costprof/costprof/client"
+)
+
+type exportCmd struct {
+	Events exportEventsCmd `cmd:"" help:"Write events into a file."`
+}
+
+type exportEventsCmd struct {
+	Output string `short:"o" required:"" placeholder:"FILE" help:"The file to write, - for standard output."`
+	Format string `placeholder:"FORMAT" help:"csv, json, ndjson, parquet or focus. Default: by the file's ending (.csv, .json, .ndjson, .jsonl, .parquet, .focus.csv), csv for standard output."`
+	Limit  int64  `short:"n" help:"Most events, the newest; 0 for all."`
+	BOM    bool   `name:"bom" help:"Begin a CSV with a byte order mark, by which Excel knows UTF-8."`
+	Resume bool   `help:"Go on with a file that was cut off, with what the first run asked for."`
+	filterFlags
+}
+
+func (*exportEventsCmd) Help() string {
+	return `Newest first, all of one moment, whatever is stored meanwhile. "costprof import" reads csv and ndjson: the same
+events come of them. focus has rows of FOCUS 1.2, one for each call and class of cost.
+
+Until it is whole the file is called FILE.partial. Of json and parquet a file has at most a million events;
+further ones go to FILE-2, FILE-3 and so on.
+
+Examples:
+
+  costprof export events -o november.csv --from 2026-11-01 --to 2026-11-30
+  costprof export events -o calls.parquet --last 90d
+  costprof export events -o calls.csv --resume
+  costprof export events -o - --format ndjson --feature support-chat | jq .cost`
+}
+
+// exportEndings are tried in this order.
+var exportEndings = []struct{ ending, format string }{
+	{".focus.csv", "focus"},
+	{".csv", "csv"},
+	{".ndjson", "ndjson"},
+	{".jsonl", "ndjson"},
+	{".json", "json"},
+	{".parquet", "parquet"},
+}
+
+func (e *exportEventsCmd) format() (string, error) {
+	switch e.Format {
+	case "csv", "json", "ndjson", "parquet", "focus":
+		return e.Format, nil
+	case "":
+	default:
+		return "", usagef("--format %q must be csv, json, ndjson, parquet or focus", e.Format)
+	}
+	if e.Output == "-" {
+		return "csv", nil
+	}
+	for _, ending := range exportEndings {
+		if strings.HasSuffix(strings.ToLower(e.Output), ending.ending) {
+			return ending.format, nil
+		}
+	}
+	return "", usagef("the ending of %q says no format: .csv, .json, .ndjson, .parquet or .focus.csv do, or give --format", e.Output)
+}
+
+// exportPart is how many events are asked for at a time where a file can be
+// continued: so many have to be read again when it is cut off.
+const exportPart = 250_000
+
+func (e *exportEventsCmd) Run(s *session) error {
+	format, err := e.format()
+	if err != nil {
+		return err
+	}
+	filter, err := e.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.Limit < 0:
+		return usagef("--limit must be 0 or more")
+	case e.BOM && format != "csv" && format != "focus":
+		return usagef("--bom is for csv and focus")
+	case e.Resume && (e.Output == "-" || format == "json" || format == "parquet"):
+		return usagef("--resume is for files of csv, ndjson and focus")
+	case e.Output == "-" && format == "parquet" && s.term.tty:
+		return usagef("parquet is not for a terminal: give -o FILE.parquet, or send it into another program")
+	}
+	// An export outlasts a busy moment of the server.
+	if err := s.reach(); err != nil {
+		return err
+	}
+	c, err := s.connect(client.WithRetry(client.DefaultRetry()))
+	if err != nil {
+		return err
+	}
+	x := &exporter{session: s, client: c, path: e.Output, progress: newProgress(s.stdio.Err), state: exportState{
+		Request: client.ExportRequest{Filter: filter, Format: format, Limit: e.Limit, BOM: e.BOM},
+	}}
+	defer x.progress.clear()
+	switch {
+	case e.Output == "-":
+		_, err := c.ExportEvents(s.ctx, x.state.Request, s.out)
+		return err
+	case format == "json" || format == "parquet":
+		return x.documents()
+	}
+	return x.continued(e.Resume)
+}
+
+// exportState is what a file that was cut off goes on with; it stands beside it.
+type exportState struct {
+	Request client.ExportRequest `json:"request"`
+	// Bytes are those of whole parts, Total is how many events there will be.
+	Bytes int64 `json:"bytes"`
+	Total int64 `json:"total"`
+}
+
+type exporter struct {
+	*session
+	client   *client.Client
+	path     string
+	progress *progress
+	state    exportState
+	lines    atomic.Int64
+}
+
+func (x *exporter) partial() string { return x.path + ".partial" }
+func (x *exporter) memo() string    { return x.path + ".partial.json" }
+
+// continued writes a file of as many answers as it takes.
+func (x *exporter) continued(resume bool) (err error) {
+	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if resume {
+		if err := x.recall(); err != nil {
+			return err
+		}
+		flags = os.O_WRONLY
+	} else if err := os.Remove(x.memo()); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	f, err := os.OpenFile(x.partial(), flags, 0o644)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", x.partial(), withoutPath(err))
+	}
+	defer f.Close()
+	if err := f.Truncate(x.state.Bytes); err != nil {
+		return fmt.Errorf("writing %s: %w", x.partial(), withoutPath(err))
+	}
+	if _, err := f.Seek(x.state.Bytes, io.SeekStart); err != nil {
+		return err
+	}
+	request := x.state.Request
+	request.PartSize = exportPart
+	request.OnPart = func(part client.ExportPart) error { return x.keep(f, part) }
+	if _, err = x.client.ExportEvents(x.ctx, request, io.MultiWriter(f, x)); err != nil {
+		x.progress.clear()
+		if x.state.Bytes > 0 {
+			x.note("What is whole stays in %s; the same command with --resume goes on.", printable(x.partial()))
+		} else {
+			_ = os.Remove(x.partial())
+		}
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing %s: %w", x.partial(), withoutPath(err))
+	}
+	if err := os.Rename(x.partial(), x.path); err != nil {
+		return err
+	}
+	_ = os.Remove(x.memo()) // it only tells of a file that is no longer there
+	x.wrote(x.path)
+	return nil
+}
+
+// keep remembers that a part is whole.
+func (x *exporter) keep(f *os.File, part client.ExportPart) error {
+	if part.Total >= 0 {
+		x.state.Total = part.Total
+		if x.state.Request.Limit > 0 {
+			x.state.Total = min(part.Total, x.state.Request.Limit)
+		}
+	}
+	if part.NextCursor == "" {
+		return nil
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("writing %s: %w", x.partial(), withoutPath(err))
+	}
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	x.state.Bytes = at
+	r := &x.state.Request
+	r.Cursor, r.NoHeader, r.BOM = part.NextCursor, true, false
+	if r.Limit > 0 {
+		r.Limit -= exportPart
+		if r.Limit <= 0 {
+			return nil // this was the last one
+		}
+	}
+	text, err := json.Marshal(x.state)
+	if err != nil {
+		return err
+	}
+	return writeFile(x.memo(), text)
+}
+
+// recall reads what a file that was cut off goes on with.
+func (x *exporter) recall() error {
+	text, err := os.ReadFile(x.memo())
+	if os.IsNotExist(err) {
+		return usagef("there is no export of %q to go on with", x.path)
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", x.memo(), withoutPath(err))
+	}
+	asked := x.state.Request.Format
+	if err := json.Unmarshal(text, &x.state); err != nil {
+		return fmt.Errorf("reading %s: %w", x.memo(), err)
+	}
+	if x.state.Request.Format != asked {
+		return usagef("the file that was cut off is %s, not %s", x.state.Request.Format, asked)
+	}
+	info, err := os.Stat(x.partial())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", x.partial(), withoutPath(err))
+	}
+	if info.Size() < x.state.Bytes {
+		return fmt.Errorf("%s is shorter than what was written: begin again without --resume", x.partial())
+	}
+	return nil
+}
+
+// documents writes a file for each answer.
+func (x *exporter) documents() error {
+	left := x.state.Request.Limit
+	for n := 1; ; n++ {
+		path := x.path
+		if n > 1 {
+			ending := filepath.Ext(path)
+			path = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ending), n, ending)
+		}
+		request := x.state.Request
+		request.Limit = left
+		var next string
+		request.OnPart = func(part client.ExportPart) error {
+			next = part.NextCursor
+			if part.Total >= 0 {
+				x.state.Total = part.Total
+			}
+			return nil
+		}
+		f, err := os.OpenFile(path+".partial", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", path, withoutPath(err))
+		}
+		_, err = x.client.ExportEvents(x.ctx, request, io.MultiWriter(f, x))
+		if errors.Is(err, client.ErrOneDocument) {
+			err = nil
+		}
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			_ = os.Remove(f.Name())
+			return err
+		}
+		if err := os.Rename(f.Name(), path); err != nil {
+			return err
+		}
+		x.wrote(path)
+		if left > 0 {
+			if left -= 1_000_000; left <= 0 {
+				return nil
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		x.state.Request.Cursor = next
+	}
+}
+
+// Write counts what is written, for the progress bar.
+func (x *exporter) Write(p []byte) (int, error) {
+	n := x.lines.Add(int64(bytes.Count(p, []byte("\n"))))
+	all := int64(0)
+	if x.state.Total > 0 && x.state.Request.Format != "focus" {
+		all = x.state.Total
+	}
+	x.progress.show("Exporting", n, all, func() int { return int(n) })
+	return len(p), nil
+}
+
+func (x *exporter) wrote(path string) {
+	x.progress.clear()
+	size := ""
+	if info, err := os.Stat(path); err == nil {
+		size = fmt.Sprintf(" (%s bytes)", count(info.Size()))
+	}
+	x.note("Wrote %s%s.", printable(path), size)
+}
