@@ -63,10 +63,13 @@ func ParseStatic(entries []string) ([]Static, error) {
 		}
 		s := Static{hash: hashOf(secret), Role: Admin, short: len(secret) < shortSecret}
 		if more {
-			role, project, _ := strings.Cut(rest, ":")
+			role, project, scoped := strings.Cut(rest, ":")
 			var known bool
 			if s.Role, known = ParseRole(role); !known {
 				return nil, wrong("has a role that is not one of " + RoleNames())
+			}
+			if scoped && strings.TrimSpace(project) == "" {
+				return nil, wrong(`has an empty project; without the ":" before it the key is for all projects`)
 			}
 			if len(project) > 4*usage.MaxIDLength {
 				return nil, wrong("has a project with too long a name")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -92,10 +93,10 @@ func (r *remoteKeys) list() ([]client.Key, error) {
 
 type keysCreateCmd struct {
 	resting
-	Role    string `required:"" enum:"ingest,viewer,editor,admin" help:"What the key may do: ${enum}."`
-	Project string `placeholder:"NAME" help:"The only project it sees and writes (default: all)."`
-	Name    string `placeholder:"TEXT" help:"What it is for, for people."`
-	Expires string `placeholder:"TIME" help:"When it ends: a date or an instant (default: never)."`
+	Role    string  `required:"" enum:"ingest,viewer,editor,admin" help:"What the key may do: ${enum}."`
+	Project *string `placeholder:"NAME" help:"The only project it sees and writes (default: all)."`
+	Name    string  `placeholder:"TEXT" help:"What it is for, for people."`
+	Expires string  `placeholder:"TIME" help:"When it ends: a date or an instant (default: never)."`
 }
 
 func (*keysCreateCmd) Help() string {
@@ -107,7 +108,13 @@ func (*keysCreateCmd) Help() string {
 }
 
 func (k *keysCreateCmd) Run(s *session) error {
-	in := client.NewKey{Name: k.Name, Role: k.Role, Project: k.Project}
+	in := client.NewKey{Name: k.Name, Role: k.Role}
+	if k.Project != nil {
+		if strings.TrimSpace(*k.Project) == "" {
+			return usagef("--project must name a project; leave it out for a key of all projects")
+		}
+		in.Project = *k.Project
+	}
 	expires, err := parseInstant("--expires", k.Expires)
 	if err != nil {
 		return err

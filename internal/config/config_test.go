@@ -213,6 +213,7 @@ func TestBadSettings(t *testing.T) {
 		{name: "huge size", env: map[string]string{"COSTPROF_MEMORY_LIMIT": "9999999999999GiB"}, want: []string{"COSTPROF_MEMORY_LIMIT"}},
 		{name: "unknown flag", args: []string{"--encryption-key=x"}, want: []string{"encryption-key"}},
 		{name: "key's role", env: map[string]string{"API_KEYS": "one,two:root"}, want: []string{"API_KEYS", "key 2 of 2", "viewer"}},
+		{name: "key's project", env: map[string]string{"API_KEYS": "one:viewer:"}, want: []string{"API_KEYS", "empty project"}},
 		{name: "short secret", env: map[string]string{"JWT_SECRET": "short"}, want: []string{"JWT_SECRET", "32 bytes"}},
 		{name: "audience alone", env: map[string]string{"OIDC_AUDIENCE": "x"}, want: []string{"OIDC_AUDIENCE", "OIDC_ISSUER"}},
 		{name: "issuer alone", env: map[string]string{"OIDC_ISSUER": "https://id.example.com"}, want: []string{"OIDC_AUDIENCE"}},

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -170,6 +171,10 @@ func (s *server) createKey(c *call) (*reply, error) {
 	n := auth.NewKey{
 		Name: f.text("name", 0, usage.MaxIDLength), Role: auth.Role(f.text("role", 1, usage.MaxIDLength)),
 		Project: f.text("project", 0, usage.MaxIDLength), Expires: f.instant("expires"),
+	}
+	// A script whose variable is empty must not get a key for everything.
+	if f.has("project") && strings.TrimSpace(n.Project) == "" {
+		f.bad("project", "must name a project; leave it out for a key of all projects")
 	}
 	if err := c.q.err(); err != nil {
 		return nil, err

@@ -235,6 +235,8 @@ func TestKeysOverHTTP(t *testing.T) {
 	f.get("/health", host("costs.example.net")).want(200)
 	f.post("/api/v1/admin/keys", `{"role":"root","name":7,"colour":"red","expires":"2020-01-01T00:00:00Z"}`, admin).want(400).says("colour", "name")
 	f.post("/api/v1/admin/keys", `{"role":"root","expires":"2020-01-01T00:00:00Z"}`, admin).want(400).says("role", "expires", "future")
+	f.post("/api/v1/admin/keys", `{"role":"viewer","project":""}`, admin).want(400).says("project", "all projects")
+	f.post("/api/v1/admin/keys", `{"role":"viewer","project":" "}`, admin).want(400).says("project", "all projects")
 	f.post("/api/v1/admin/keys", `{"role":"viewer","project":"a","expires":"2026-12-01T00:00:00Z"}`, admin).want(201).into(&made)
 	viewer := header("Authorization", "bearer "+made.Data.Secret)
 	f.get("/api/v1/events", viewer).want(200)
