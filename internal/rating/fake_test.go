@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -217,6 +218,7 @@ func (c *fakeCatalog) ListRuns(_ context.Context, state string, limit int) ([]st
 
 // rig is a service over fakes. The shipped book is the real one.
 type rig struct {
+	book *pricing.Book
 	*Service
 	t       *testing.T
 	ledger  *fakeLedger
@@ -236,19 +238,46 @@ func newRig(t *testing.T) *rig {
 		ledger:  &fakeLedger{outage: o},
 		catalog: &fakeCatalog{outage: o, versions: make(map[string]pricing.Version), runs: make(map[string]store.Run)},
 	}
+	var err error
+	if r.book, err = shipped(); err != nil {
+		t.Fatal(err)
+	}
 	r.open()
 	return r
+}
+
+// small leaves of the shipped book what a test calls, which makes loading lists
+// over it fast.
+func small(t *testing.T, book *pricing.Book, providers []string, model string) *pricing.Book {
+	t.Helper()
+	d := *book.Data()
+	var kept []pricing.ProviderData
+	for _, p := range d.Providers {
+		if !slices.Contains(providers, p.ID) {
+			continue
+		}
+		p.Fallback = slices.DeleteFunc(slices.Clone(p.Fallback), func(id string) bool { return !slices.Contains(providers, id) })
+		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(m pricing.ModelData) bool { return !strings.Contains(m.ID, model) })
+		kept = append(kept, p)
+	}
+	d.Providers = kept
+	text, err := pricing.Encode(&d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pricing.Load(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // open starts a new service on the same store, as after a restart.
 func (r *rig) open() {
 	r.t.Helper()
-	book, err := shipped()
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	var err error
 	r.Service, err = Open(r.t.Context(), Params{
-		Ledger: r.ledger, Catalog: r.catalog, Shipped: book,
+		Ledger: r.ledger, Catalog: r.catalog, Shipped: r.book,
 		Now: func() time.Time { return r.now }, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	if err != nil {

@@ -18,8 +18,15 @@ import (
 // one over everything the ledger is what the final book makes of each call, class
 // by class.
 func TestRerateProperty(t *testing.T) {
+	full, err := shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := small(t, full, []string{"openai", "azure"}, "gpt-4o")
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(t)
+		r.book = book
+		r.open()
 		r.log.Reset()
 		r.Service.Log = slog.New(slog.DiscardHandler)
 		models := []string{"acme nova", "acme other", "openai gpt-4o", "openai gpt-4o-2024-05-13", "azure gpt-4o"}
