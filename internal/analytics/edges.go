@@ -223,23 +223,30 @@ func mod(a, n int64) int64 {
 // grains are the widths an engine groups by, widest first.
 var grains = [...]time.Duration{24 * time.Hour, time.Hour, 30 * time.Minute, 15 * time.Minute, time.Minute}
 
-// GrainFor gives the widest grain of UTC time on which every edge lies, for
-// Query.Grain. Edges before usage.Epoch, where no event is, do not count: zones
-// had offsets with odd seconds then. It is 0 when not even minutes fit.
-func GrainFor(edges []time.Time) time.Duration {
+// GrainFor gives the widest grain that begins at every edge, for Query.Grain and
+// Shift: days that begin at 18:15 UTC, say, for a zone that is 5:45 ahead. Edges
+// before usage.Epoch, where no event is, do not count: zones had offsets with odd
+// seconds then. It is 0 when not even minutes fit.
+func GrainFor(edges []time.Time) (grain, shift time.Duration) {
 	for _, grain := range grains {
-		if onGrain(edges, int64(grain/time.Second)) {
-			return grain
+		if shift, ok := onGrain(edges, int64(grain/time.Second)); ok {
+			return grain, shift
 		}
 	}
-	return 0
+	return 0, 0
 }
 
-func onGrain(edges []time.Time, seconds int64) bool {
+func onGrain(edges []time.Time, seconds int64) (shift time.Duration, ok bool) {
+	first := true
 	for _, e := range edges {
-		if !e.Before(usage.Epoch) && (mod(e.Unix(), seconds) != 0 || e.Nanosecond() != 0) {
-			return false
+		if e.Before(usage.Epoch) {
+			continue
 		}
+		at := time.Duration(mod(e.Unix(), seconds))*time.Second + time.Duration(e.Nanosecond())
+		if at%time.Minute != 0 || !first && at != shift {
+			return 0, false
+		}
+		shift, first = at, false
 	}
-	return true
+	return shift, true
 }

@@ -249,7 +249,7 @@ func TestEdgesCoverTheRange(t *testing.T) {
 				t.Fatalf("bucket %v still open at %v", e, last)
 			}
 		}
-		if grain := GrainFor(edges); grain == 0 && !edges[0].Before(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) {
+		if grain, _ := GrainFor(edges); grain == 0 && !edges[0].Before(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) {
 			t.Fatalf("no grain for %v", edges)
 		}
 	})
@@ -257,33 +257,35 @@ func TestEdgesCoverTheRange(t *testing.T) {
 
 func TestGrainFor(t *testing.T) {
 	for _, c := range []struct {
-		zone string
-		g    Granularity
-		want time.Duration
+		zone, from, to string
+		g              Granularity
+		grain, shift   time.Duration
 	}{
-		{"UTC", Day, 24 * time.Hour},
-		{"UTC", Month, 24 * time.Hour},
-		{"UTC", Hour, time.Hour},
-		{"UTC", Minute, time.Minute},
-		{"Europe/Berlin", Week, time.Hour},
-		{"Asia/Kolkata", Day, 30 * time.Minute},
-		{"Asia/Kathmandu", Hour, 15 * time.Minute},
-		{"Australia/Lord_Howe", Month, time.Hour}, // +11:00 in summer
-		{"Australia/Eucla", Month, 15 * time.Minute},
+		{"UTC", "2026-01-01", "2026-01-07", Day, 24 * time.Hour, 0},
+		{"UTC", "2026-01-01", "2026-01-07", Month, 24 * time.Hour, 0},
+		{"UTC", "2026-01-01", "2026-01-07", Hour, time.Hour, 0},
+		{"UTC", "2026-01-01", "2026-01-07", Minute, time.Minute, 0},
+		{"Europe/Berlin", "2026-01-01", "2026-01-07", Week, 24 * time.Hour, 23 * time.Hour},
+		{"Europe/Berlin", "2026-03-01", "2026-04-30", Day, time.Hour, 0}, // clocks go forward
+		{"Asia/Kolkata", "2026-01-01", "2026-01-07", Day, 24 * time.Hour, 18*time.Hour + 30*time.Minute},
+		{"Asia/Kathmandu", "2026-01-01", "2026-01-07", Day, 24 * time.Hour, 18*time.Hour + 15*time.Minute},
+		{"Asia/Kathmandu", "2026-01-01", "2026-01-07", Hour, time.Hour, 15 * time.Minute},
+		{"Australia/Lord_Howe", "2026-03-01", "2026-05-30", Month, 30 * time.Minute, 0}, // +11:00 in summer, else +10:30
+		{"Australia/Eucla", "2026-01-01", "2026-01-07", Month, 24 * time.Hour, 15*time.Hour + 15*time.Minute},
 	} {
-		edges, err := Edges(instant(t, "2026-01-01T00:10:00Z"), instant(t, "2026-01-07T12:00:00Z"), c.g, zone(t, c.zone))
+		edges, err := Edges(instant(t, c.from+"T00:10:00Z"), instant(t, c.to+"T12:00:00Z"), c.g, zone(t, c.zone))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := GrainFor(edges); got != c.want {
-			t.Errorf("%s by %s: grain %v, want %v", c.zone, c.g, got, c.want)
+		if grain, shift := GrainFor(edges); grain != c.grain || shift != c.shift {
+			t.Errorf("%s by %s: grain %v shifted by %v, want %v by %v", c.zone, c.g, grain, shift, c.grain, c.shift)
 		}
 	}
 	odd := []time.Time{instant(t, "2026-01-01T00:00:30Z")}
-	if got := GrainFor(odd); got != 0 {
+	if got, _ := GrainFor(odd); got != 0 {
 		t.Errorf("half a minute: grain %v, want 0", got)
 	}
-	if got := GrainFor([]time.Time{instant(t, "1930-01-01T00:00:30Z"), instant(t, "2026-01-01T00:00:00Z")}); got != 24*time.Hour {
+	if got, _ := GrainFor([]time.Time{instant(t, "1930-01-01T00:00:30Z"), instant(t, "2026-01-01T00:00:00Z")}); got != 24*time.Hour {
 		t.Errorf("before every event: grain %v, want 24h", got)
 	}
 }

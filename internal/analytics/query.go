@@ -129,6 +129,8 @@ type Query struct {
 	// Grain also groups by UTC time: 1, 15, 30 or 60 minutes or 24 hours. Bucket
 	// edges of zones and calendars are unions of grains; Series folds them.
 	Grain time.Duration
+	// Shift is how much later than the UTC ones the grains begin, less than a Grain.
+	Shift time.Duration
 	Measures
 	// BySent groups by provider and model as sent instead of normalised.
 	BySent bool
@@ -149,7 +151,7 @@ type Window struct{ From, To time.Time }
 type Row struct {
 	// Names holds a value for each of Query.GroupBy.
 	Names []string
-	// Bucket is the grain's UTC start; zero without Query.Grain.
+	// Bucket is when the grain starts; zero without Query.Grain.
 	Bucket time.Time
 
 	Cost    money.Total

@@ -22,7 +22,7 @@ const seriesMeasures = analytics.MeasureTokens | analytics.MeasureErrors | analy
 	analytics.MeasureSaving | analytics.MeasureSource
 
 // chunkRows bounds how many rows one question of a series may return: a decade by
-// the month in a zone that is 45 minutes off UTC is made of quarters of an hour.
+// the month in a zone whose clocks move by half an hour is made of half hours.
 const chunkRows = 100_000
 
 // fewValues is how many values of a dimension are asked for at once, to sum up
@@ -84,11 +84,11 @@ func (s *Service) Timeseries(ctx context.Context, r TimeseriesRequest) (Timeseri
 	if err := analytics.CheckPoints(edges, r.To, r.Granularity, series); err != nil {
 		return Timeseries{}, err
 	}
-	grain := analytics.GrainFor(edges)
+	grain, shift := analytics.GrainFor(edges)
 	if grain == 0 {
 		return Timeseries{}, fault.Field("tz", "has an offset that is not a whole number of minutes")
 	}
-	c := chart{TimeseriesRequest: r, edges: edges, grain: grain, series: series}
+	c := chart{TimeseriesRequest: r, edges: edges, grain: grain, shift: shift, series: series}
 	t := Timeseries{From: r.From, To: r.To}
 	err = s.atOneMoment(ctx, func(m *moment) error {
 		t.Series, err = c.draw(ctx, m)
@@ -102,6 +102,7 @@ type chart struct {
 	TimeseriesRequest
 	edges  []time.Time
 	grain  time.Duration
+	shift  time.Duration
 	series int
 }
 
@@ -181,7 +182,7 @@ func together(points map[string][]analytics.Row, names []string) ([]analytics.Ro
 // points gives the points by name; names nil gives the points of all events under
 // the name "".
 func (c *chart) points(ctx context.Context, m *moment, names []string) (map[string][]analytics.Row, error) {
-	q := analytics.Query{Filter: c.Filter, Grain: c.grain, Measures: seriesMeasures}
+	q := analytics.Query{Filter: c.Filter, Grain: c.grain, Shift: c.shift, Measures: seriesMeasures}
 	if names == nil {
 		names = []string{""}
 	} else {

@@ -117,8 +117,8 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 		var bucket time.Time
 		key := strings.Join(names, "\x00") // no name contains U+0000
 		if q.Grain > 0 {
-			since := r.Timestamp.Sub(time.Unix(0, 0))
-			bucket = time.Unix(0, 0).UTC().Add(since / q.Grain * q.Grain)
+			start := time.Unix(0, 0).UTC().Add(q.Shift)
+			bucket = start.Add(r.Timestamp.Sub(start) / q.Grain * q.Grain)
 			key += "\x00" + bucket.Format(time.RFC3339Nano)
 		}
 		g := groups[key]

@@ -84,7 +84,7 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 	if f.cells = f.cells || q.Measures&analytics.MeasureRoot != 0; f.cells {
 		a.joins = append(a.joins, "JOIN cells ON cells.id = "+base+".cell")
 	}
-	bucket := d.Period(q.Grain)
+	bucket := d.grain(&q)
 	if a.bucket {
 		e := bucket
 		if inParts {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -38,6 +39,15 @@ type Dialect struct {
 // division beats date_trunc, and all grains divide the epoch.
 func (d *Dialect) Period(length time.Duration) string {
 	return fmt.Sprintf("%s %s %d", d.Micros, d.Divide, max(1, length.Microseconds()))
+}
+
+// grain numbers the grain of the question that an event lies in; no event is
+// before 1970 and a shift.
+func (d *Dialect) grain(q *analytics.Query) string {
+	if q.Shift == 0 {
+		return d.Period(q.Grain)
+	}
+	return fmt.Sprintf("(%s - %d) %s %d", d.Micros, q.Shift.Microseconds(), d.Divide, max(1, q.Grain.Microseconds()))
 }
 
 // UnpricedCalls counts what analytics.Row.Unpriced does.

@@ -71,18 +71,24 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	if q.To.IsZero() || q.To.After(last) {
 		rests = append(rests, rest{last, q.To, ""})
 	}
+	hour := a.Dialect.Period(time.Hour)
+	begins := cut(q, hour)
+	if begins != "" {
+		rests = append(rests, rest{first, last, " AND " + begins + notIn(hour, kept.Holes)})
+	}
 	if kept.Later {
 		later, err := a.beside("seq > "+a.Bind(q.AsOf), q.Filter)
 		if err != nil {
 			return nil, err
 		}
-		if len(kept.Holes) > 0 {
-			later += fmt.Sprintf(" AND %s NOT IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
+		later += notIn(hour, kept.Holes)
+		if begins != "" {
+			later += " AND NOT (" + begins + ")"
 		}
 		parts = append(parts, selects(bucket, func(m measure) string { return "-(" + m.sql + ")" })+" FROM events WHERE "+later+a.between(first, last)+by)
 	}
 	if n := len(kept.Holes); n > 0 {
-		in := fmt.Sprintf(" AND %s IN (%s)", a.Dialect.Period(time.Hour), numbers(kept.Holes))
+		in := fmt.Sprintf(" AND %s IN (%s)", hour, numbers(kept.Holes))
 		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in})
 	}
 	for _, r := range rests {
@@ -101,7 +107,10 @@ func (a *aggregate) sums(q *analytics.Query, f from, kept *Sums, selects func(st
 	asKept := func(m measure) string { return m.kept }
 	folded := func(m measure) string { return fmt.Sprintf(m.fold, m.kept) }
 	window := fmt.Sprintf("hour >= %d AND hour < %d", kept.From, kept.To) + notIn("hour", kept.Holes)
-	if kept.DayFrom < kept.DayTo && (q.Grain == 0 || q.Grain == 24*time.Hour) {
+	if begins := cut(q, "hour"); begins != "" {
+		window += " AND NOT (" + begins + ")"
+	}
+	if kept.DayFrom < kept.DayTo && q.Shift == 0 && (q.Grain == 0 || q.Grain == 24*time.Hour) {
 		days := fmt.Sprintf(" FROM days WHERE day >= %d AND day < %d", kept.DayFrom, kept.DayTo) + notIn("day", kept.DayHoles) + a.cells(q.Filter, "days")
 		if q.Grain > 0 && f.cells {
 			parts = append(parts, selects("day", asKept)+days)
@@ -123,7 +132,8 @@ func (a *aggregate) sums(q *analytics.Query, f from, kept *Sums, selects func(st
 		// The sums are of just these groups.
 		return append(parts, selects("hour", asKept)+hours)
 	}
-	return append(parts, selects(fmt.Sprintf("hour %s %d", a.Dialect.Divide, max(1, int64(q.Grain/time.Hour))), folded)+hours+by)
+	grain := fmt.Sprintf("(hour - %d) %s %d", q.Shift/time.Hour, a.Dialect.Divide, max(1, q.Grain/time.Hour))
+	return append(parts, selects(grain, folded)+hours+by)
 }
 
 func notIn(column string, ns []int64) string {

@@ -1,6 +1,7 @@
 package sqlquery
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -39,13 +40,23 @@ func WholeHours(f analytics.Filter, lowest, highest int64) (from, to int64) {
 	return from, to
 }
 
+// cut selects, of the given numbers of hours, those in which a grain of the
+// question begins: what happened there is not to be told from the sums of the hour.
+// "" when grains begin with hours.
+func cut(q *analytics.Query, hour string) string {
+	if q.Shift%time.Hour == 0 {
+		return ""
+	}
+	return fmt.Sprintf("(%s) %% %d = %d", hour, q.Grain/time.Hour, q.Shift/time.Hour)
+}
+
 // servedBySums says whether sums of hours by cell can answer the question at
 // all.
 func servedBySums(q analytics.Query) bool {
 	if q.Baseline != (analytics.Window{}) || q.Status != analytics.StatusAny || len(q.Sources) > 0 || q.Aggregates || q.Measures&(analytics.MeasureP95|analytics.MeasureRoot) != 0 {
 		return false
 	}
-	if q.Grain > 0 && q.Grain < time.Hour {
+	if q.Grain > 0 && q.Grain < time.Hour || q.Grain == time.Hour && q.Shift != 0 {
 		return false
 	}
 	cell := func(d analytics.Dimension) bool { _, ok := cellDimensions[d]; return ok }

@@ -137,7 +137,7 @@ func (a Asker) run(ctx context.Context, q analytics.Query) (analytics.Table, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		r, err := c.scan(rows, &t, q.Grain)
+		r, err := c.scan(rows, &t, &q)
 		if err != nil {
 			return t, err
 		}
@@ -156,7 +156,7 @@ func (a Asker) run(ctx context.Context, q analytics.Query) (analytics.Table, err
 	return t, rows.Err()
 }
 
-func (a *aggregate) scan(rows Rows, t *analytics.Table, grain time.Duration) (analytics.Row, error) {
+func (a *aggregate) scan(rows Rows, t *analytics.Table, q *analytics.Query) (analytics.Row, error) {
 	var r analytics.Row
 	names := make([]sql.NullString, a.groups)
 	var bucket int64
@@ -192,7 +192,7 @@ func (a *aggregate) scan(rows Rows, t *analytics.Table, grain time.Duration) (an
 		}
 	}
 	if a.bucket {
-		r.Bucket = time.UnixMicro(bucket * grain.Microseconds()).UTC()
+		r.Bucket = time.UnixMicro(bucket * q.Grain.Microseconds()).Add(q.Shift).UTC()
 	}
 	return r, nil
 }

@@ -122,7 +122,7 @@ func agreeOnZones(t *testing.T, names []string, engines map[string]store.Engine,
 				if err != nil {
 					t.Fatal(err)
 				}
-				q.Grain = analytics.GrainFor(edges)
+				q.Grain, q.Shift = analytics.GrainFor(edges)
 				series := func(table analytics.Table) []analytics.Row {
 					rows, err := analytics.Fold(table.Rows, edges)
 					if err != nil {

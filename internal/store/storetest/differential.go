@@ -105,6 +105,12 @@ func randomQuery(r *rand.Rand) analytics.Query {
 	}
 	if r.IntN(3) == 0 {
 		q.Grain = []time.Duration{time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 24 * time.Hour}[r.IntN(5)]
+		if r.IntN(2) == 0 { // from a minute to a day
+			q.Shift = time.Duration(r.Int64N(int64(q.Grain/time.Minute))) * time.Minute
+			if q.Grain > time.Hour && r.IntN(2) == 0 {
+				q.Shift = q.Shift.Truncate(time.Hour)
+			}
+		}
 		return q
 	}
 	if len(q.GroupBy) > 0 && r.IntN(2) == 0 {
