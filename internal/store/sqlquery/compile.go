@@ -14,6 +14,8 @@ import (
 // from says where groups take their texts.
 type from struct {
 	cells, tags, events bool
+	columns             []string // of cells
+	names               []string // of tags, bound
 }
 
 // dimension gives the expression that a dimension is shown by; base is what
@@ -22,7 +24,9 @@ func (s *Statement) dimension(d analytics.Dimension, q *analytics.Query, base st
 	if name, ok := d.TagName(); ok {
 		f.tags = true
 		alias := "tag" + strconv.Itoa(len(s.joins)+1)
-		s.joins = append(s.joins, fmt.Sprintf("LEFT JOIN tags %s ON %s.tagset = %s.tagset AND %s.name = %s", alias, alias, base, alias, s.bindText(name)))
+		bound := s.bindText(name)
+		f.names = append(f.names, bound)
+		s.joins = append(s.joins, fmt.Sprintf("LEFT JOIN tags %s ON %s.tagset = %s.tagset AND %s.name = %s", alias, alias, base, alias, bound))
 		return "nullif(" + alias + ".value, '')", nil
 	}
 	if col, ok := eventDimensions[d]; ok {
@@ -37,6 +41,7 @@ func (s *Statement) dimension(d analytics.Dimension, q *analytics.Query, base st
 	if q.BySent && (d == analytics.Provider || d == analytics.Model) {
 		col = "sent_" + col
 	}
+	f.columns = append(f.columns, col)
 	return "cells." + col, nil
 }
 
