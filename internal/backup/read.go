@@ -208,7 +208,7 @@ func (r *reader) beginTable() error {
 		case there:
 			r.from[i] = j
 			known++
-		case c.Required:
+		case c.Required && c.Before == nil:
 			return fault.New(fault.Invalid, "the backup was made by %s and lacks %s.%s, without which it cannot be restored", r.header.Program, f.Name, c.Name)
 		default:
 			r.from[i] = -1
@@ -249,7 +249,7 @@ func (r *reader) readRows() error {
 			}
 		}
 		for i, j := range r.from {
-			r.values[i] = nil
+			r.values[i] = r.table.Columns[i].Before
 			if j >= 0 {
 				r.values[i] = r.read[j]
 			}

@@ -52,6 +52,8 @@ type Column struct {
 	Name     string
 	Kind     Kind
 	Required bool
+	// Before is the value in backups from before there was the column; nil has none.
+	Before any
 }
 
 // Table is a table of a dump. Every engine that speaks SQL has it under these
@@ -84,7 +86,7 @@ func Tables() []*Table {
 		{Name: EventsTable, Columns: eventColumns()},
 		{Name: "corrections", Columns: columns(required(Int, "n"), required(Moment, "made"), required(Text, "reason"), required(UUID, "id"), required(Moment, "ts"),
 			required(Int, "old_cost", "new_cost", "old_source", "new_source"), optional(Text, "old_price_id", "new_price_id"),
-			required(Ints, "old_classes"), required(Int, "old_saving"), required(Bool, "marked"))},
+			required(Ints, "old_classes"), required(Int, "old_saving"), []Column{{Name: "marked", Kind: Bool, Required: true, Before: false}})},
 		{Name: "own_prices", Columns: columns(required(Int, "position"), required(Text, "id", "doc"))},
 		{Name: "price_versions", Incidental: true, Columns: required(Text, "id", "doc")},
 		{Name: "price_lists", Columns: columns(required(Int, "number"), required(Moment, "made"), optional(Text, "doc"))},
