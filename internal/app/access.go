@@ -17,7 +17,7 @@ func openAccess(ctx context.Context, p Params, engine store.Engine) (*auth.Servi
 	if err != nil {
 		return nil, err
 	}
-	a := auth.Params{Catalog: engine, Static: static, JWTSecret: []byte(c.JWTSecret), Now: time.Now, Log: p.Log}
+	a := auth.Params{Catalog: engine, Static: static, JWTSecret: []byte(c.JWTSecret), Shared: severalServers(c), Now: time.Now, Log: p.Log}
 	if c.OIDCIssuer != "" {
 		a.OIDC = &auth.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, RoleClaim: c.OIDCRoleClaim, ProjectClaim: c.OIDCProjectClaim}
 	}
@@ -25,11 +25,11 @@ func openAccess(ctx context.Context, p Params, engine store.Engine) (*auth.Servi
 }
 
 // limitsOf gives the rules of how often someone may ask.
-func limitsOf(p Params) (httpapi.Limits, error) {
+func limitsOf(p Params, counter limit.Counter) (httpapi.Limits, error) {
 	c := p.Config
 	proxies, err := c.Proxies()
 	return httpapi.Limits{
-		Limiter:        &limit.Limiter{Local: limit.NewMemory(time.Now, 0), Log: p.Log, Now: time.Now},
+		Limiter:        &limit.Limiter{Shared: counter, Local: limit.NewMemory(time.Now, 0), Log: p.Log, Now: time.Now},
 		Ingest:         limit.Rule{Name: "events", Most: c.RateLimitEvents, Per: time.Hour},
 		Other:          limit.Rule{Name: "requests", Most: c.RateLimitRequests, Per: 15 * time.Minute},
 		Export:         limit.Rule{Name: "export", Most: c.RateLimitExport, Per: time.Minute},

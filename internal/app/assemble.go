@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/costprof/costprof/internal/auth"
@@ -22,7 +23,11 @@ type worker func(context.Context) error
 // assemble puts the services over an engine.
 func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.Service) (*httpapi.API, map[string]worker, error) {
 	c := p.Config
-	hub := live.New(ctx, live.Params{Ledger: engine, Channel: live.NewMemory(), MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
+	common, err := openShared(ctx, p, engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	hub := live.New(ctx, live.Params{Ledger: engine, Channel: common.channel, MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
 	engine = corrected{engine, hub.Matters}
 	book, err := pricing.Shipped()
 	if err != nil {
@@ -32,7 +37,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	limits, err := limitsOf(p)
+	limits, err := limitsOf(p, common.counter)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,6 +60,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Reports:        &report.Service{Ledger: engine, Now: time.Now},
 		Live:           hub,
 		Engine:         engine,
+		Cache:          common.cache,
 		Metrics:        metrics,
 		Access:         guards(c),
 		Auth:           access,
@@ -72,7 +78,9 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	return api, map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "memory": giveBack}, nil
+	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "memory": giveBack}
+	maps.Copy(workers, common.workers)
+	return api, workers, nil
 }
 
 // corrected is an engine that says when stored events were changed or removed.

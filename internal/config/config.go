@@ -32,6 +32,9 @@ type Config struct {
 	DatabaseConnections      int           `name:"database-connections" env:"DATABASE_CONNECTIONS" default:"16" help:"Most connections of this server to the database, 6 of them for storing."`
 	DatabaseStatementTimeout time.Duration `name:"database-statement-timeout" env:"DATABASE_STATEMENT_TIMEOUT" default:"60s" help:"Longest time for one question to the database."`
 
+	RedisURL    string `name:"redis-url" env:"REDIS_URL" placeholder:"redis://…" help:"Redis (6 or newer) through which servers share rate limits and live streams; also rediss://, unix://, redis+sentinel://, redis+cluster://."`
+	RedisPrefix string `name:"redis-prefix" env:"REDIS_PREFIX" default:"costprof" placeholder:"NAME" help:"Beginning of all keys and channels there; servers that belong together have the same."`
+
 	Listen string `name:"listen" env:"COSTPROF_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on; without a port, --port gives it (default 127.0.0.1)."`
 	Port   int    `name:"port" env:"PORT" default:"3100" help:"Port to listen on; 0 takes a free one."`
 
@@ -77,6 +80,9 @@ func (c *Config) Validate() error {
 		return bad("data", "COSTPROF_DATA", "must name a directory")
 	}
 	if err := c.validateDatabase(); err != nil {
+		return err
+	}
+	if err := c.validateRedis(); err != nil {
 		return err
 	}
 	if _, err := c.Address(); err != nil {

@@ -47,7 +47,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		DBPort: 5432, DatabaseConnections: 16, DatabaseStatementTimeout: time.Minute,
-		Data: "./costprof-data", Port: 3100, CORSOrigin: []string{"http://localhost:3000"},
+		RedisPrefix: "costprof",
+		Data:        "./costprof-data", Port: 3100, CORSOrigin: []string{"http://localhost:3000"},
 		OIDCRoleClaim: "role", OIDCProjectClaim: "project",
 		RateLimitEvents: 10_000, RateLimitRequests: 1000, RateLimitExport: 10,
 		LogLevel: "info", LogFormat: "text",

@@ -28,7 +28,7 @@ type health struct {
 
 type services struct {
 	Database string `json:"database" enum:"ok,degraded,unavailable"`
-	Cache    string `json:"cache" enum:"in-process"`
+	Cache    string `json:"cache" enum:"ok,degraded,in-process" doc:"Redis: ok, or degraded while it is away; in-process without one."`
 	AI       string `json:"ai" enum:"off"`
 	MCP      string `json:"mcp" enum:"off"`
 }
@@ -66,8 +66,18 @@ func (s *server) healthRoutes() []*route {
 func (s *server) newHealth() health {
 	return health{
 		Status: "ok", Timestamp: s.now().UTC(), Version: s.version, Ledger: s.ledger,
-		Services: services{Database: "ok", Cache: "in-process", AI: "off", MCP: "off"},
+		Services: services{Database: "ok", Cache: s.cacheState(), AI: "off", MCP: "off"},
 	}
+}
+
+func (s *server) cacheState() string {
+	switch {
+	case s.cache == nil:
+		return "in-process"
+	case s.cache.Up():
+		return "ok"
+	}
+	return "degraded"
 }
 
 func (s *server) getHealth(w http.ResponseWriter, r *http.Request) {
@@ -100,6 +110,10 @@ func (s *server) check(ctx context.Context) health {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	h := s.newHealth()
+	if h.Services.Cache == "degraded" {
+		h.Status = "degraded"
+		h.Reason = "Redis is away: each server counts rate limits for itself, and live streams hear of other servers late"
+	}
 	state, err := s.engine.Ping(ctx)
 	switch {
 	case err != nil:

@@ -93,6 +93,26 @@ func (m *Metrics) follow(s Streams) {
 	)
 }
 
+// watch shows the state of the cache, where there is one.
+func (m *Metrics) watch(c Cache) {
+	if c == nil {
+		return
+	}
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "costprof_cache_up", Help: "1 while Redis answers.",
+		}, func() float64 {
+			if c.Up() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "costprof_cache_failures_total", Help: "Commands that Redis did not answer, or not in time.",
+		}, func() float64 { return float64(c.Failed()) }),
+	)
+}
+
 // Stored counts newly stored events; ingest announces them.
 func (m *Metrics) Stored(records []usage.Record) {
 	var counts [4]int

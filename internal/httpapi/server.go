@@ -30,6 +30,13 @@ type Pinger interface {
 	Ping(ctx context.Context) (store.Health, error)
 }
 
+// Cache says whether what servers share beside the ledger answers.
+type Cache interface {
+	Up() bool
+	// Failed is how many requests to it failed so far.
+	Failed() int64
+}
+
 // Params are what the API is made of.
 type Params struct {
 	Ingest  Ingester
@@ -37,6 +44,8 @@ type Params struct {
 	Reports Reports
 	Live    Streams
 	Engine  Pinger
+	// Cache is what servers share beside the ledger; nil where each is alone.
+	Cache   Cache
 	Metrics *Metrics
 	Access  Access
 	Auth    Auth
@@ -69,6 +78,7 @@ type server struct {
 	reports  Reports
 	live     Streams
 	engine   Pinger
+	cache    Cache
 	metrics  *Metrics
 	access   Access
 	auth     Auth
@@ -99,7 +109,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 // New makes the handler.
 func New(p Params) (*API, error) {
 	s := &server{
-		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, metrics: p.Metrics,
+		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, cache: p.Cache, metrics: p.Metrics,
 		access: p.Access, auth: p.Auth, audit: p.Audit, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
@@ -107,6 +117,7 @@ func New(p Params) (*API, error) {
 		mux: http.NewServeMux(), schemas: newSchemas(),
 	}
 	s.metrics.follow(s.live)
+	s.metrics.watch(s.cache)
 	var err error
 	routes := s.routes()
 	if s.document, err = s.mount(routes); err != nil {

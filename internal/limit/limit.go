@@ -4,10 +4,13 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/costprof/costprof/internal/fault"
 )
 
 // Rule allows Most requests of one key in each window of Per. Windows begin at
@@ -43,8 +46,8 @@ type Counter interface {
 type Limiter struct {
 	// Shared counts for several servers; nil counts here only.
 	Shared Counter
-	// Local counts in this process: always, where nothing is shared, and while the
-	// shared counter fails.
+	// Local counts in this process, always, so that a shared counter that fails or
+	// forgot everything gives nobody a second allowance on this server.
 	Local *Memory
 	Log   *slog.Logger
 	Now   func() time.Time
@@ -61,22 +64,32 @@ func (l *Limiter) Take(ctx context.Context, r Rule, key string) Verdict {
 	if r.Off() {
 		return Verdict{Allowed: true}
 	}
+	here := l.Local.count(r, key)
 	if l.Shared != nil {
 		n, left, err := l.Shared.Count(ctx, r, key)
 		if err == nil {
+			// What was counted here is part of it, where both mean the same window: at
+			// its edge the clocks may name different ones.
+			if here.own && (left-here.left).Abs() < r.Per/2 {
+				n = max(n, here.n)
+			}
 			return judge(r, n, left)
 		}
 		l.complain(err)
 	}
-	n, left, _ := l.Local.Count(ctx, r, key) // never fails
-	return judge(r, n, left)
+	return judge(r, here.n, here.left)
 }
 
 func judge(r Rule, n int64, left time.Duration) Verdict {
 	return Verdict{Allowed: n <= int64(r.Most), Remaining: int(max(0, int64(r.Most)-n)), Reset: left}
 }
 
+// complain says that the shared counter is broken. That it cannot be reached is
+// said by who keeps the connection.
 func (l *Limiter) complain(err error) {
+	if fault.CodeOf(err) == fault.Unavailable || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
 	now, last := l.Now().UnixNano(), l.complained.Load()
 	if now-last < int64(complainEvery) || !l.complained.CompareAndSwap(last, now) {
 		return

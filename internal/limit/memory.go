@@ -43,8 +43,20 @@ func NewMemory(now func() time.Time, maxKeys int) *Memory {
 	return &Memory{now: now, most: maxKeys, seed: maphash.MakeSeed(), rules: map[string]*window{}}
 }
 
+// tally is what a Memory counted. own is false when the key shares its counter.
+type tally struct {
+	n    int64
+	left time.Duration
+	own  bool
+}
+
 // Count implements Counter. It never fails.
 func (m *Memory) Count(_ context.Context, r Rule, key string) (int64, time.Duration, error) {
+	t := m.count(r, key)
+	return t.n, t.left, nil
+}
+
+func (m *Memory) count(r Rule, key string) tally {
 	now := m.now()
 	start := time.Unix(0, now.UnixNano()/int64(r.Per)*int64(r.Per))
 	left := start.Add(r.Per).Sub(now)
@@ -57,12 +69,12 @@ func (m *Memory) Count(_ context.Context, r Rule, key string) (int64, time.Durat
 	}
 	if n, known := w.n[key]; known || len(w.n) < m.most {
 		w.n[key] = n + 1
-		return n + 1, left, nil
+		return tally{n + 1, left, true}
 	}
 	if w.shared == nil {
 		w.shared = make([]int64, sharedCounters)
 	}
 	c := &w.shared[maphash.String(m.seed, key)%sharedCounters]
 	*c++
-	return *c, left, nil
+	return tally{*c, left, false}
 }

@@ -49,6 +49,7 @@ type Hub struct {
 
 	streams, dropped atomic.Int64
 	wanted           atomic.Uint32 // the Detail that views need; 0 without views
+	missed           atomic.Bool   // messages may have been lost since the last check
 
 	mu     sync.Mutex
 	closed bool
@@ -56,6 +57,10 @@ type Hub struct {
 	made   uint64 // views ever made
 	log    backlog
 	heard  heard
+	// newest is the highest commit of all messages.
+	newest int64
+	// lacking is for how many checks the ledger did not have it.
+	lacking int
 }
 
 // New makes a hub whose work ends with ctx, or with Close.
@@ -90,6 +95,7 @@ func (h *Hub) Receive(m Message) {
 		return
 	}
 	h.heard.note(m.Commit)
+	h.newest = max(h.newest, m.Commit)
 	if len(m.Cells) == 0 {
 		return // aggregates only
 	}
@@ -98,6 +104,10 @@ func (h *Hub) Receive(m Message) {
 		v.wake()
 	}
 }
+
+// Missed implements Receiver. Views begin afresh at the next check, however often
+// it is called until then.
+func (h *Hub) Missed() { h.missed.Store(true) }
 
 // Matters says that stored events may have been corrected or removed, so that
 // streams need not wait for the next check.
@@ -168,10 +178,10 @@ func (h *Hub) enter(s *Stream, f analytics.Filter, m *matcher) error {
 		h.made++
 		v = newView(h, h.made, f, m)
 		if len(h.views) == 0 {
-			h.heard = heard{}
+			h.heard, h.newest, h.lacking = heard{}, 0, 0
 		}
 		h.views[key] = v
-		h.wanted.Or(uint32(m.need))
+		h.Channel.Need(Detail(h.wanted.Or(uint32(m.need))) | m.need)
 		v.pos = h.log.last
 		go v.run()
 	}
@@ -190,7 +200,7 @@ func (h *Hub) Close() {
 	h.closed = true
 	views := h.views
 	h.views = map[string]*view{}
-	h.wanted.Store(0)
+	h.need(0)
 	h.log.clear()
 	h.mu.Unlock()
 	for _, v := range views {
@@ -233,7 +243,7 @@ func (h *Hub) sweep() {
 		}
 	}
 	if len(h.views) == 0 {
-		h.wanted.Store(0)
+		h.need(0)
 		h.log.clear()
 		return
 	}
@@ -241,7 +251,14 @@ func (h *Hub) sweep() {
 	for _, v := range h.views {
 		need |= v.matcher.need
 	}
-	h.wanted.Store(uint32(need))
+	h.need(need)
+}
+
+// need tells who announces; mu is held.
+func (h *Hub) need(d Detail) {
+	if h.wanted.Swap(uint32(d)) != uint32(d) {
+		h.Channel.Need(d)
+	}
 }
 
 // check finds what no message told: corrected or removed events, and commits
@@ -249,6 +266,11 @@ func (h *Hub) sweep() {
 func (h *Hub) check(ctx context.Context) {
 	h.mu.Lock()
 	followed := len(h.views) > 0
+	if h.missed.Swap(false) {
+		for _, v := range h.views {
+			v.begin()
+		}
+	}
 	h.mu.Unlock()
 	if !followed {
 		return
@@ -262,11 +284,25 @@ func (h *Hub) check(ctx context.Context) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.behind(t.AsOf)
 	lost := h.heard.lost(t.AsOf)
 	for _, v := range h.views {
 		if asOf, revision, ok := v.moment(); ok && (revision != t.Revision || asOf < lost) {
 			v.begin()
 		}
+	}
+}
+
+// maxBehind is for how many checks the ledger may lack what was announced: longer
+// than any replica is behind that is of use. Then it lost it, or is another ledger.
+const maxBehind = 30
+
+// behind looks whether the ledger has what was announced; mu is held.
+func (h *Hub) behind(asOf int64) {
+	if asOf >= h.newest {
+		h.lacking = 0
+	} else if h.lacking++; h.lacking >= maxBehind {
+		h.newest, h.lacking = asOf, 0
 	}
 }
 
@@ -277,11 +313,11 @@ func (h *Hub) based(asOf int64) {
 	h.heard.start(asOf)
 }
 
-// position is the number of the last message.
-func (h *Hub) position() uint64 {
+// position is the number of the last message, and the highest commit of all.
+func (h *Hub) position() (last uint64, newest int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.log.last
+	return h.log.last, h.newest
 }
 
 func (h *Hub) messagesAfter(n uint64) ([]Message, bool) {

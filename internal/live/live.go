@@ -39,16 +39,23 @@ type Channel interface {
 	// Connect says who receives here. It is called once, before Publish.
 	Connect(r Receiver)
 	// Publish hands m to every receiver, that of this process included, and waits
-	// for none. A message may be lost: receivers notice by the commits that they
-	// never hear of, and begin afresh.
+	// for none. When a message may have been lost on its way, the channel tells the
+	// receiver that missed it.
 	Publish(m Message)
 	// Detail is what receivers elsewhere may need; 0 when there are none.
 	Detail() Detail
+	// Need says what the receiver of this process needs from now on.
+	Need(d Detail)
 }
 
-// Receiver takes messages. Receive does not block and may be called from many
+// Receiver takes messages. Its methods do not block and may be called from many
 // goroutines; messages may come in any order.
-type Receiver interface{ Receive(m Message) }
+type Receiver interface {
+	Receive(m Message)
+	// Missed says that messages may have been lost, which may share a commit with
+	// one that was received.
+	Missed()
+}
 
 // Sums are exact sums over calls; aggregates do not count.
 type Sums struct {

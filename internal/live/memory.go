@@ -14,3 +14,6 @@ func (m *Memory) Publish(msg Message) { m.receiver.Receive(msg) }
 
 // Detail implements Channel: nobody else listens.
 func (m *Memory) Detail() Detail { return 0 }
+
+// Need implements Channel: what is published is made for the receiver.
+func (m *Memory) Need(Detail) {}

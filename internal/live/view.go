@@ -188,10 +188,19 @@ func (v *view) ask() error {
 	v.mu.Lock()
 	v.outdated = false // what is found out from here on counts again
 	v.mu.Unlock()
-	pos := v.hub.position()
-	t, err := v.hub.Ledger.Query(v.ctx, analytics.Query{
+	pos, newest := v.hub.position()
+	q := analytics.Query{
 		Filter: v.filter, GroupBy: []analytics.Dimension{analytics.Feature}, Measures: analytics.MeasureSource, Limit: maxNames,
-	})
+	}
+	t, err := v.hub.Ledger.Query(v.ctx, q)
+	if err == nil && t.AsOf < newest {
+		// A replica lacks what another server announced already: what is before pos
+		// is not added any more, so it must be in the answer.
+		q.AsOf = newest
+		if t, err = v.hub.Ledger.Query(v.ctx, q); err == nil && t.AsOf < newest {
+			err = &fault.Error{Code: fault.Unavailable, Message: "The ledger does not have yet what was announced", RetryAfter: retryAfter}
+		}
+	}
 	v.mu.Lock()
 	if err != nil {
 		v.outdated = true
