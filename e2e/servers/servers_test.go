@@ -1,0 +1,398 @@
+// Package servers runs two real servers on one PostgreSQL and one Redis, takes
+// one after the other away under load, and shows that nothing that was acknowledged
+// is lost or counted twice, and that streams of both servers sum up to the ledger.
+package servers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/costprof/costprof/client"
+	"github.com/costprof/costprof/internal/testserver"
+)
+
+// patience is how long something may take before it counts as hanging.
+const patience = 2 * time.Minute
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for begin := time.Now(); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("%s: not after %s", what, patience)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// built is the server, which TestMain builds.
+var built string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "servers")
+	if err == nil {
+		built = filepath.Join(dir, "costprof")
+		var out []byte
+		if out, err = exec.Command("go", "build", "-o", built, "../../cmd/costprof").CombinedOutput(); err != nil {
+			err = fmt.Errorf("build: %w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// database makes an empty database that goes with the test.
+func database(t *testing.T) string {
+	t.Helper()
+	server := testserver.Postgres(t)
+	name := fmt.Sprintf("servers_%x", time.Now().UnixNano())
+	admin := func(ctx context.Context, text string) {
+		conn, err := pgx.Connect(ctx, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(ctx)
+		if _, err := conn.Exec(ctx, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin(t.Context(), "CREATE DATABASE "+name)
+	t.Cleanup(func() { admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// process is a server that the test starts and ends.
+type process struct {
+	t   *testing.T
+	bin string
+	arg []string
+	env []string
+	cmd *exec.Cmd
+	log *bytes.Buffer
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.cmd = exec.Command(p.bin, p.arg...)
+	p.cmd.Dir, p.cmd.Env = p.t.TempDir(), append(os.Environ(), p.env...)
+	p.log = &bytes.Buffer{}
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	_ = p.cmd.Wait()
+}
+
+// world is two servers and their Redis.
+type world struct {
+	t       *testing.T
+	db      string
+	redis   *process
+	servers [2]*process
+	urls    [2]string
+}
+
+func newWorld(t *testing.T, env ...string) *world {
+	t.Helper()
+	testserver.Redis(t)
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("no redis-server is installed that the test could stop and start")
+	}
+	w := &world{t: t, db: database(t)}
+	redis := freeAddress(t)
+	_, port, _ := net.SplitHostPort(redis)
+	w.redis = &process{t: t, bin: "redis-server", arg: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}
+	w.redis.start()
+	t.Cleanup(func() { w.redis.signal(syscall.SIGCONT); w.redis.kill() })
+	for i := range w.servers {
+		addr := freeAddress(t)
+		w.urls[i] = "http://" + addr
+		w.servers[i] = &process{t: t, bin: built, arg: []string{"serve"}, env: append([]string{
+			"DATABASE_URL=" + w.db, "REDIS_URL=redis://" + redis, "COSTPROF_LISTEN=" + addr,
+		}, env...)}
+		w.servers[i].start()
+		t.Cleanup(w.servers[i].kill)
+	}
+	for i := range w.servers {
+		w.ready(i)
+		w.cache(i, "ok")
+	}
+	return w
+}
+
+func (w *world) ready(i int) {
+	w.t.Helper()
+	until(w.t, "a server is ready", func() bool {
+		res, err := http.Get(w.urls[i] + "/health/ready")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// cache waits until a server says this of Redis.
+func (w *world) cache(i int, want string) {
+	w.t.Helper()
+	until(w.t, "services.cache is "+want, func() bool {
+		res, err := http.Get(w.urls[i] + "/health")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		var h struct {
+			Status   string
+			Services struct{ Cache string }
+		}
+		return json.NewDecoder(res.Body).Decode(&h) == nil && h.Services.Cache == want && (h.Status == "ok") == (want == "ok")
+	})
+}
+
+const size = 20 // events in a batch
+
+// batch has calls that cost 1 picodollar each.
+func batch(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"events":[`)
+	for i := range size {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"traceId":"t%d","spanId":"s%d","timestamp":"2026-06-01T00:00:00Z","feature":"f%d","provider":"acme","model":"m","inputTokens":1,"outputTokens":1,"latencyMs":1,"billedCostUsd":0.000000000001}`,
+			n, n*size+i, i%3)
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+func post(ctx context.Context, base string, body []byte) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/events", bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return 0
+	}
+	return res.StatusCode
+}
+
+// follower is a client of a stream, and what it heard last.
+type follower struct {
+	count   atomic.Int64
+	updates atomic.Int64
+	broken  atomic.Pointer[string]
+}
+
+func follow(t *testing.T, ctx context.Context, base string, done *sync.WaitGroup) *follower {
+	t.Helper()
+	c, err := client.New(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{}
+	done.Go(func() {
+		sum := int64(-1)
+		_ = c.Follow(ctx, client.FollowRequest{}, func(e client.CostEvent) error {
+			switch {
+			case e.Snapshot():
+				sum = e.CallCount
+			case sum < 0:
+				s := "an update before a snapshot"
+				f.broken.Store(&s)
+			default:
+				f.updates.Add(1)
+				if sum += e.Count; sum != e.RunningCount {
+					s := fmt.Sprintf("updates sum up to %d calls, the stream says %d", sum, e.RunningCount)
+					f.broken.Store(&s)
+				}
+			}
+			f.count.Store(sum)
+			return nil
+		})
+	})
+	return f
+}
+
+func TestServersUnderFaults(t *testing.T) {
+	w := newWorld(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var following, loading sync.WaitGroup
+	var followers []*follower
+	for i := range 4 {
+		followers = append(followers, follow(t, ctx, w.urls[i%2], &following))
+	}
+	load, unload := context.WithCancel(ctx)
+	var next, acked atomic.Int64
+	for i := range 3 {
+		loading.Go(func() {
+			for turn := i; load.Err() == nil; turn++ {
+				body := batch(int(next.Add(1)))
+				// Until somebody acknowledges it, so that the number of events is known.
+				for at := turn; post(ctx, w.urls[at%2], body) != http.StatusAccepted; at++ {
+					if ctx.Err() != nil {
+						return
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+				acked.Add(1)
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	more := func() {
+		t.Helper()
+		before := acked.Load()
+		until(t, "batches are acknowledged", func() bool { return acked.Load() >= before+10 })
+	}
+	conn, err := pgx.Connect(t.Context(), w.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for round := range 2 {
+		more()
+		w.servers[round%2].kill()
+		more()
+		w.servers[round%2].start()
+		w.ready(round % 2)
+		more()
+		w.redis.kill() // it has nothing on disk
+		w.cache(0, "degraded")
+		more()
+		w.redis.start()
+		w.cache(0, "ok")
+		w.cache(1, "ok")
+		more()
+		w.redis.signal(syscall.SIGSTOP)
+		w.cache(1, "degraded")
+		more()
+		w.redis.signal(syscall.SIGCONT)
+		w.cache(0, "ok")
+		w.cache(1, "ok")
+		more()
+		// The database ends all connections, as when it restarts.
+		if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+		more()
+	}
+	unload()
+	loading.Wait()
+	want := acked.Load() * size
+	for i, f := range followers {
+		until(t, fmt.Sprintf("stream %d of server %d has all %d calls", i, i%2, want), func() bool { return f.count.Load() == want })
+		if s := f.broken.Load(); s != nil {
+			t.Errorf("stream %d: %s", i, *s)
+		}
+		if f.updates.Load() == 0 {
+			t.Errorf("stream %d had no updates", i)
+		}
+	}
+	stop()
+	following.Wait()
+	for _, text := range []string{`SELECT count(*), sum(cost)::BIGINT FROM events`, `SELECT sum(calls)::BIGINT, sum(c_unsplit)::BIGINT FROM hours`} {
+		var n, cost int64
+		if err := conn.QueryRow(t.Context(), text).Scan(&n, &cost); err != nil {
+			t.Fatal(err)
+		}
+		if n != want || cost != want {
+			t.Errorf("%s: %d calls of %d picodollars, acknowledged were %d", text, n, cost, want)
+		}
+	}
+	for _, p := range w.servers {
+		if n := strings.Count(p.log.String(), "Redis is away"); n > 3 || strings.Contains(p.log.String(), "panic") {
+			t.Errorf("%d lines that Redis is away:\n%s", n, p.log.String())
+		}
+	}
+	t.Logf("%d events", want)
+}
+
+// The last allowed request and the first refused one may come to any server.
+func TestOneRateLimit(t *testing.T) {
+	const most = 60
+	w := newWorld(t, "API_KEYS=a-key-of-sixteen-characters", fmt.Sprint("RATE_LIMIT_MAX_REQUESTS=", most))
+	if left := 15*time.Minute - time.Duration(time.Now().UnixNano())%(15*time.Minute); left < 20*time.Second {
+		time.Sleep(left + time.Second) // not over the edge of a window
+	}
+	var allowed, refused atomic.Int64
+	var asking sync.WaitGroup
+	for i := range 6 {
+		asking.Go(func() {
+			for range 20 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.urls[rand.IntN(2)]+"/api/v1/analytics/cost-breakdown", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("X-API-Key", "a-key-of-sixteen-characters")
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(i, err)
+					return
+				}
+				res.Body.Close()
+				switch res.StatusCode {
+				case http.StatusOK:
+					allowed.Add(1)
+				case http.StatusTooManyRequests:
+					refused.Add(1)
+				default:
+					t.Error(res.Status)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if allowed.Load() != most || refused.Load() != 120-most {
+		t.Errorf("%d requests were allowed and %d refused, want %d and %d", allowed.Load(), refused.Load(), most, 120-most)
+	}
+}
