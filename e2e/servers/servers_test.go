@@ -396,3 +396,56 @@ func TestOneRateLimit(t *testing.T) {
 		t.Errorf("%d requests were allowed and %d refused, want %d and %d", allowed.Load(), refused.Load(), most, 120-most)
 	}
 }
+
+// A price that one server was told prices the other's calls, and the run that it
+// started goes on when its server is killed.
+func TestPricesOnBothServers(t *testing.T) {
+	w := newWorld(t)
+	ask := func(method, path, body string) (int, []byte) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return res.StatusCode, text
+	}
+	var b bytes.Buffer
+	for n := range 40 {
+		b.Reset()
+		b.WriteString(`{"events":[`)
+		for i := range 250 {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, `{"traceId":"p","spanId":"p%d","timestamp":"2026-06-01T00:00:00Z","feature":"f","provider":"acme","model":"nova","inputTokens":1000,"outputTokens":1,"latencyMs":1}`, n*250+i)
+		}
+		b.WriteString(`]}`)
+		if status := post(t.Context(), w.urls[n%2], b.Bytes()); status != http.StatusAccepted {
+			t.Fatal(status)
+		}
+	}
+	status, text := ask(http.MethodPut, w.urls[0]+"/api/v1/prices", `{"provider":"acme","model":"nova","prices":{"input":1,"output":0}}`)
+	if status != http.StatusOK {
+		t.Fatalf("%d %s", status, text)
+	}
+	w.servers[0].kill()
+	until(t, "the other server quotes the price", func() bool {
+		_, text := ask(http.MethodPost, w.urls[1]+"/api/v1/prices/quote", `{"provider":"acme","model":"nova","inputTokens":1000,"outputTokens":1}`)
+		return strings.Contains(string(text), `"cost":0.001`)
+	})
+	until(t, "the other server ends the run", func() bool {
+		_, text := ask(http.MethodGet, w.urls[1]+"/api/v1/analytics/cost-breakdown?from=2026-05-01&to=2026-07-01", "")
+		return strings.Contains(string(text), `"totalCost":10,`) || strings.Contains(string(text), `"totalCost":10}`)
+	})
+	_, text = ask(http.MethodGet, w.urls[1]+"/api/v1/jobs", "")
+	if s := string(text); !strings.Contains(s, `"calls":10000`) || !strings.Contains(s, `"newCost":10`) {
+		t.Errorf("the run's sums: %s", s)
+	}
+}

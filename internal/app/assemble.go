@@ -28,12 +28,13 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		return nil, nil, err
 	}
 	hub := live.New(ctx, live.Params{Ledger: engine, Channel: common.channel, MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
+	locks, _ := engine.(store.Locks) // of engines that servers share
 	engine = corrected{engine, hub.Matters}
 	book, err := pricing.Shipped()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
 	}
-	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Shared: c.Database() != "", Now: time.Now, Log: p.Log})
+	prices, err := rating.Open(ctx, rating.Params{Ledger: engine, Catalog: engine, Shipped: book, Shared: severalServers(c), Locks: locks, Now: time.Now, Log: p.Log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -48,16 +48,24 @@ const (
 )
 
 // Run applies prices to stored calls, one run after the other, until ctx ends;
-// then it returns nil. It first resumes what an earlier process left unfinished.
+// then it returns nil. It first resumes what an earlier process left unfinished. Of
+// several servers one does so at a time.
 func (s *Service) Run(ctx context.Context) error {
+	var again <-chan time.Time
+	if s.Locks != nil {
+		t := time.NewTicker(takeOverEvery)
+		defer t.Stop()
+		again = t.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
+		case <-again:
 		}
 		for wait := firstWait; ctx.Err() == nil; wait = min(2*wait, maxWait) {
-			err := s.work(ctx)
+			err := s.workAlone(ctx)
 			if err == nil || ctx.Err() != nil {
 				break
 			}
@@ -103,9 +111,12 @@ func (s *Service) work(ctx context.Context) error {
 
 // waiting lists unfinished runs, oldest first.
 func (s *Service) waiting(ctx context.Context) ([]func(context.Context) error, error) {
-	s.changing.Lock()
+	unlock, err := s.change(ctx)
+	if err != nil {
+		return nil, err
+	}
 	runs, err := s.Catalog.ListRuns(ctx, "running", listSize)
-	s.changing.Unlock()
+	unlock()
 	if err != nil {
 		return nil, fmt.Errorf("list unfinished runs: %w", err)
 	}

@@ -3,6 +3,7 @@ package rating
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"time"
 )
 
@@ -61,16 +62,26 @@ func (s *Service) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// recent is how many audit entries are looked at: more than are written at the same
+// moment, since one may show later than another with a higher number.
+const recent = 16
+
+// newest is another number after every change of prices, since each has its audit
+// entry in the same transaction; 0 for none.
 func (s *Service) newest(ctx context.Context) (int64, error) {
 	if !s.Shared {
 		return 0, nil
 	}
-	entries, err := s.Catalog.ListAudit(ctx, 0, 1)
+	entries, err := s.Catalog.ListAudit(ctx, 0, recent)
 	if err != nil {
 		return 0, fmt.Errorf("read the audit log: %w", err)
 	}
 	if len(entries) == 0 {
 		return 0, nil
 	}
-	return entries[0].ID, nil
+	h := fnv.New64a()
+	for i := range entries {
+		fmt.Fprintln(h, entries[i].ID)
+	}
+	return int64(h.Sum64()), nil
 }

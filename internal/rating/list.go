@@ -132,11 +132,11 @@ func (s *Service) UpdateList(ctx context.Context, u ListUpdate) (ListResult, err
 	if err != nil {
 		return ListResult{}, &fault.Error{Code: fault.Invalid, Message: "The list cannot be used: " + err.Error()}
 	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	if err := s.catchUp(ctx); err != nil {
+	unlock, err := s.change(ctx)
+	if err != nil {
 		return ListResult{}, err
 	}
+	defer unlock()
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	if err := pricing.CheckList(data, now); err != nil {
 		return ListResult{}, err
@@ -178,18 +178,17 @@ func (s *Service) UpdateList(ctx context.Context, u ListUpdate) (ListResult, err
 // ResetList puts the shipped book in force again, as if no list had ever been
 // loaded; fault.Conflict when none is.
 func (s *Service) ResetList(ctx context.Context, actor string) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	if err := s.catchUp(ctx); err != nil {
+	unlock, err := s.change(ctx)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	current := s.current.Load()
 	if current.list.Book == nil {
 		return fault.New(fault.Conflict, "The shipped price book is in force: no list was loaded")
 	}
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	next := *current
-	var err error
 	next.base = s.Shipped
 	if next.book, err = next.base.With(next.own); err != nil {
 		return err

@@ -51,8 +51,10 @@ type Params struct {
 	Shipped *pricing.Book
 	// Shared says that other servers change the same catalog's prices, too.
 	Shared bool
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Locks are those of these servers; nil when there is one.
+	Locks store.Locks
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Service is the price book and its changes. It may be used from many
@@ -139,11 +141,11 @@ type PutResult struct {
 // Without a start the price begins with the first such call when the model has
 // no price now, else now. fault.Invalid when it would end before it starts.
 func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutResult, error) {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	if err := s.catchUp(ctx); err != nil {
+	unlock, err := s.change(ctx)
+	if err != nil {
 		return PutResult{}, err
 	}
+	defer unlock()
 	// The order of puts decides between prices that overlap otherwise.
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	existing := s.current.Load().own
@@ -191,11 +193,11 @@ func (s *Service) Put(ctx context.Context, own pricing.Own, actor string) (PutRe
 // end before it starts. Calls that they priced keep their cost; calls without a
 // price that another own price covers now take that.
 func (s *Service) Delete(ctx context.Context, r pricing.Removal, actor string) error {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	if err := s.catchUp(ctx); err != nil {
+	unlock, err := s.change(ctx)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	now := s.Now().UTC().Truncate(time.Microsecond)
 	current := s.current.Load()
 	r.Provider = current.book.ProviderID(r.Provider)

@@ -230,6 +230,18 @@ type Runs interface {
 	ListRuns(ctx context.Context, state string, limit int) ([]Run, error)
 }
 
+// Locks let servers that share a catalog do one after the other what must not be
+// done at once. An engine that has one server at a time does not offer them.
+type Locks interface {
+	// Lock waits until no server holds the lock of this name and takes it. The
+	// context it gives ends with ctx, with unlock, and when the lock is lost; what a
+	// former holder was committing is committed or gone. A server that dies holds
+	// nothing. fault.Unavailable when it takes too long.
+	Lock(ctx context.Context, name string) (held context.Context, unlock func(), err error)
+	// TryLock takes it when it is free, and else gives no unlock.
+	TryLock(ctx context.Context, name string) (held context.Context, unlock func(), err error)
+}
+
 // Health is what an engine says about itself.
 type Health struct {
 	// Degraded holds a sentence when it works but something was lost or broken.
