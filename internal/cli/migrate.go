@@ -62,7 +62,7 @@ func (c *migrateCmd) move(s *session, from store.Engine) error {
 	if err != nil {
 		return err
 	}
-	defer to.Close()
+	defer func() { _ = to.Close() }() // it was only read
 	right := backup.NewTally()
 	err = to.Dump(s.ctx, watched("compare", right))
 	if err == nil {

@@ -19,7 +19,7 @@ import (
 // as it was.
 func appendCell(b []byte, s string) []byte {
 	guarded := s != "" && (formula(s[0]) || s[0] == '\'' && len(s) > 1 && (formula(s[1]) || s[1] == '\''))
-	if strings.IndexAny(s, "\",\r\n") < 0 {
+	if !strings.ContainsAny(s, "\",\r\n") {
 		if guarded {
 			b = append(b, '\'')
 		}

@@ -63,7 +63,7 @@ func (c *Conn) Listen(ctx context.Context, channel string, silence time.Duration
 
 func (c *Conn) listen(ctx context.Context, channel string, silence time.Duration, l Listener) error {
 	sub := c.client.Subscribe(ctx, c.Prefix+":"+channel)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }() // nobody listens any more
 	began := false
 	for {
 		got, err := sub.ReceiveTimeout(ctx, silence)

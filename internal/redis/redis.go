@@ -88,7 +88,7 @@ func (c *Conn) String() string { return c.target.String() }
 func (c *Conn) Run(ctx context.Context) error {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	defer c.client.Close()
+	defer func() { _ = c.client.Close() }() // nothing waits to be sent
 	for {
 		select {
 		case <-ctx.Done():
