@@ -6,6 +6,7 @@
 //	go run ./bench -server bin/costprof all
 //	go run ./bench -server bin/costprof -dir DIR query
 //	go run ./bench -server bin/costprof -database "$TEST_DATABASE_URL" ingest fill query
+//	REDIS_URL="$TEST_REDIS_URL" go run ./bench -server bin/costprof -database "$TEST_DATABASE_URL" ingest
 package main
 
 import (
