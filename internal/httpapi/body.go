@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -92,7 +93,7 @@ func (b *body) release() {
 // would otherwise hold megabytes. An error leaves nothing to release.
 func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) (*body, error) {
 	if r.ContentLength > limit {
-		overrun(r, limit)
+		overrun(w, r, limit)
 		return nil, errTooLarge(limit)
 	}
 	decompressor, err := bs.decompressor(r.Header)
@@ -102,7 +103,7 @@ func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	sent, err := bs.fill(ctx, http.MaxBytesReader(w, r.Body, limit), limit)
 	if err != nil {
 		if f := (*http.MaxBytesError)(nil); errors.As(err, &f) {
-			overrun(r, limit)
+			overrun(w, r, limit)
 		}
 		return nil, receivingError(err)
 	}
@@ -122,14 +123,25 @@ func (bs *bodies) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return plain, nil
 }
 
-// overrun lets a body that is a little too large come to its end: many clients
-// read no answer before they sent everything, and would see a broken connection
-// where this says what is wrong. Who asks before sending is told so at once.
-func overrun(r *http.Request, limit int64) {
-	if r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, r.Body, 2*limit)
+// overrun lets a body that is a little too large come to its end, once the answer
+// is out: many clients read no answer before they sent everything, and would see
+// a broken connection where it says what is wrong; others read it at once. Who
+// asks before sending is told so.
+func overrun(w http.ResponseWriter, r *http.Request, limit int64) {
+	x := exchangeOf(r.Context())
+	if r.Header.Get("Expect") != "" || http.NewResponseController(w).EnableFullDuplex() != nil {
+		return
+	}
+	x.finish = func() {
+		rc := http.NewResponseController(w)
+		if rc.Flush() == nil && rc.SetReadDeadline(time.Now().Add(overrunWait)) == nil {
+			_, _ = io.CopyN(io.Discard, r.Body, 2*limit)
+		}
 	}
 }
+
+// overrunWait is how long the rest of a body that is too large may take.
+const overrunWait = 5 * time.Second
 
 func (bs *bodies) fill(ctx context.Context, in io.Reader, limit int64) (*body, error) {
 	b, err := bs.buffer(ctx, keptSizes[0])

@@ -93,6 +93,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		x.cause = err
 	}
 	s.write(w, r, status, body)
+	if x.finish != nil {
+		x.finish()
+	}
 }
 
 // statusClientGone is what proxies log for a client that left.

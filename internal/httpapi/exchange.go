@@ -24,6 +24,7 @@ type exchange struct {
 	bytes  int64
 	cause  error // why the status is 5xx
 	share  *share
+	finish func()         // once an error was answered; nil is nothing
 	who    auth.Principal // who asks; zero before admit
 }
 

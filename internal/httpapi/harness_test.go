@@ -101,6 +101,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		IngestMemory: 64 << 20, IngestWait: time.Second, RequestTimeout: 10 * time.Second,
 		Version: "test", Ledger: "embedded", Now: clock, Log: log,
 	}
+	p.Backups = &fakeLedger{memoryCatalog: f.catalog, rows: 3}
 	for _, c := range change {
 		c(&p)
 	}
