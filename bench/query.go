@@ -56,7 +56,7 @@ func questions(from, to time.Time) []question {
 		question{"compare by session", "/api/v1/analytics/compare?groupBy=session&" + window, "", 250 * time.Millisecond},
 		question{"compare by tag", "/api/v1/analytics/compare?groupBy=tag:team&" + window, "", 250 * time.Millisecond},
 		question{"call trees", "/api/v1/analytics/flamegraph?levels=trace&" + window, "", time.Second},
-		question{"traces by cost", "/api/v1/analytics/traces?" + window, "SELECT project, trace, " + sums + where + "GROUP BY ALL ORDER BY 3 DESC LIMIT 100", time.Second},
+		question{"traces by cost", "/api/v1/traces?" + window, "SELECT project, trace, " + sums + where + "GROUP BY ALL ORDER BY 3 DESC LIMIT 100", time.Second},
 		question{"realtime totals", "/api/v1/analytics/realtime-totals", "", 0},
 		question{"newest 100 events", "/api/v1/analytics/events?limit=100", "", 0},
 	)
