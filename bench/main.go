@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"time"
 )
@@ -28,6 +30,8 @@ type options struct {
 	events   int    // size of the filled ledger
 	ingest   int    // events per ingest run
 	runs     int    // repeated runs; medians are shown
+	// only leaves out the questions whose name it does not find.
+	only *regexp.Regexp
 }
 
 func main() {
@@ -38,7 +42,13 @@ func main() {
 	flag.IntVar(&o.events, "events", 10_000_000, "events in the filled ledger")
 	flag.IntVar(&o.ingest, "ingest", 2_000_000, "events per ingest run")
 	flag.IntVar(&o.runs, "runs", 3, "runs of ingest and start; the median is shown")
+	only := flag.String("only", "", "regular expression: ask only the questions whose name it matches")
 	flag.Parse()
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -only:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
@@ -50,6 +60,12 @@ func main() {
 		names = []string{"ingest", "fill", "start", "query", "loaded", "memory", "sse"}
 	}
 	fmt.Printf("%s/%s, %d CPUs, %s, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
+	about, err := machine(filepath.Dir(o.dir))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	fmt.Println(about)
 	for _, name := range names {
 		run, ok := scenarios[name]
 		if !ok {
