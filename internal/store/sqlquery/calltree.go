@@ -10,10 +10,11 @@ import (
 
 // CallTree answers a question whose AsOf is set, as store.Ledger defines it.
 //
-// Spans are numbered once and find their parents once; the walk from the top down
-// then goes over the numbers of those alone that are somebody's parent, which
-// are few beside the calls. A call that the walk does not come to the parent of
-// stands at the top.
+// A call that names no parent stands at the top, and is summed without a look at
+// its trace. Only spans that others name are numbered and walked, from the top
+// down; each different path gets a number, by which the calls below are summed
+// before a path is looked at as text. A call that the walk does not come to the
+// parent of stands at the top too.
 func (a Asker) CallTree(ctx context.Context, q analytics.CallTreeQuery) (t analytics.Table, err error) {
 	s := Statement{Dialect: a.Dialect}
 	around := analytics.Filter{To: q.To, Aggregates: true}
@@ -36,39 +37,51 @@ func (a Asker) CallTree(ctx context.Context, q analytics.CallTreeQuery) (t analy
 	if q.Limit > 0 {
 		limit = fmt.Sprintf(" LIMIT %d", q.Limit+1)
 	}
-	text := `
-WITH RECURSIVE places AS (
-	SELECT id, dense_rank() OVER (ORDER BY project) AS project, coalesce(nullif(operation, ''), feature) AS label FROM cells
-), spans AS MATERIALIZED (
-	SELECT row_number() OVER () AS n, events.id, ts, places.project, trace, span, parent_span, ` + "replace(coalesce(events.name, places.label), chr(1), chr(1) || chr(2))" + ` AS label,
-		(` + counted + `) AS counted, cost, ` + InputTokens + ` AS input, ` + OutputTokens + ` AS output, t_cache_read AS cached, source, is_fallback
-	FROM events JOIN places ON places.id = events.cell WHERE ` + spans + `
-), named AS (
-	SELECT DISTINCT project, trace, parent_span FROM spans WHERE parent_span IS NOT NULL
-), candidates AS (
-	SELECT spans.n, spans.project, spans.trace, spans.span, row_number() OVER (PARTITION BY spans.project, spans.trace, spans.span ORDER BY ts, id) AS place
-	FROM spans JOIN named ON named.trace = spans.trace AND named.parent_span = spans.span AND named.project = spans.project
-), parents AS MATERIALIZED (
-	SELECT n, project, trace, span FROM candidates WHERE place = 1
-), links AS MATERIALIZED (
-	SELECT spans.n, nullif(parents.n, spans.n) AS up, label, counted, cost, input, output, cached, source, is_fallback
-	FROM spans LEFT JOIN parents ON parents.trace = spans.trace AND parents.span = spans.parent_span AND parents.project = spans.project
-), inner_links AS MATERIALIZED (
-	SELECT links.n, links.up, links.label FROM links JOIN parents ON parents.n = links.n
-), paths AS (
-	SELECT n, label AS path, 1 AS depth FROM inner_links WHERE up IS NULL
-	UNION ALL
-	SELECT inner_links.n, paths.path || chr(1) || chr(3) || inner_links.label, depth + 1
-	FROM inner_links JOIN paths ON paths.n = inner_links.up WHERE depth < ` + fmt.Sprint(analytics.MaxCallDepth) + `
-), sums AS (
-	SELECT paths.path AS above, label, ` + strings.Join([]string{
-		"sum(cost) AS cost", "count(*)::BIGINT AS calls", "sum(input) AS input", "sum(output) AS output", "sum(cached) AS cached",
+	sums := strings.Join([]string{
+		"sum(cost) AS cost", "count(*)::BIGINT AS calls", "sum(" + InputTokens + ") AS input", "sum(" + OutputTokens + ") AS output", "sum(t_cache_read) AS cached",
 		a.UnpricedCalls() + "::BIGINT AS unpriced", a.CountIf("is_fallback") + "::BIGINT AS fallback",
-	}, ", ") + ` FROM links LEFT JOIN paths ON paths.n = links.up WHERE counted GROUP BY paths.path, label
+	}, ", ")
+	text := `
+WITH RECURSIVE places AS MATERIALIZED (
+	SELECT id, dense_rank() OVER (ORDER BY project) AS project, coalesce(nullif(operation, ''), feature) AS label FROM cells
+), named AS MATERIALIZED (
+	SELECT DISTINCT places.project, trace, parent_span FROM events JOIN places ON places.id = events.cell WHERE parent_span IS NOT NULL AND ` + spans + `
+), candidates AS (
+	SELECT e.id, e.ts, e.project, e.trace, e.span, e.parent_span, e.label
+	FROM (SELECT events.id, ts, places.project, trace, span, parent_span, coalesce(events.name, places.label) AS label
+		FROM events JOIN places ON places.id = events.cell WHERE ` + spans + `) e
+	JOIN named ON named.trace = e.trace AND named.parent_span = e.span AND named.project = e.project
+), parents AS MATERIALIZED (
+	SELECT row_number() OVER () AS n, id, project, trace, span, parent_span, replace(label, chr(1), chr(1) || chr(2)) AS label
+	FROM (SELECT candidates.*, row_number() OVER (PARTITION BY project, trace, span ORDER BY ts, id) AS place FROM candidates) ranked WHERE place = 1
+), links AS MATERIALIZED (
+	SELECT p.n, up.n AS up, p.label
+	FROM parents p LEFT JOIN parents up ON up.trace = p.trace AND up.span = p.parent_span AND up.project = p.project AND up.n <> p.n
+), paths AS (
+	SELECT n, label AS path, 1 AS depth FROM links WHERE up IS NULL
+	UNION ALL
+	SELECT links.n, paths.path || chr(1) || chr(3) || links.label, depth + 1
+	FROM links JOIN paths ON paths.n = links.up WHERE depth < ` + fmt.Sprint(analytics.MaxCallDepth) + `
+), walked AS MATERIALIZED (
+	SELECT n, path FROM paths
+), numbers AS MATERIALIZED (
+	SELECT path, row_number() OVER () AS place FROM (SELECT DISTINCT path FROM walked) different
+), above AS MATERIALIZED (
+	SELECT parents.id, project, trace, span, place FROM parents JOIN walked ON walked.n = parents.n JOIN numbers ON numbers.path = walked.path
+), sums AS (
+	SELECT above.place, e.label, ` + sums + `
+	FROM (SELECT events.*, places.project, coalesce(events.name, places.label) AS label
+		FROM events JOIN places ON places.id = events.cell WHERE parent_span IS NOT NULL AND ` + counted + `) e
+	LEFT JOIN above ON above.trace = e.trace AND above.span = e.parent_span AND above.project = e.project AND above.id <> e.id
+	GROUP BY above.place, e.label
+	UNION ALL
+	SELECT NULL::BIGINT, coalesce(tops.name, places.label), sum(cost), sum(calls)::BIGINT, sum(input), sum(output), sum(cached), sum(unpriced)::BIGINT, sum(fallback)::BIGINT
+	FROM (SELECT cell, name, ` + sums + ` FROM events WHERE parent_span IS NULL AND ` + counted + ` GROUP BY cell, name) tops
+	JOIN places ON places.id = tops.cell GROUP BY 2
 ), whole AS (
-	SELECT coalesce(above || chr(1) || chr(3), '') || label AS path, sum(cost) AS cost, sum(calls)::BIGINT AS calls, sum(input)::BIGINT AS input,
+	SELECT coalesce(numbers.path || chr(1) || chr(3), '') || replace(label, chr(1), chr(1) || chr(2)) AS path, sum(cost) AS cost, sum(calls)::BIGINT AS calls, sum(input)::BIGINT AS input,
 		sum(output)::BIGINT AS output, sum(cached)::BIGINT AS cached, sum(unpriced)::BIGINT AS unpriced, sum(fallback)::BIGINT AS fallback
-	FROM sums GROUP BY 1
+	FROM sums LEFT JOIN numbers ON numbers.place = sums.place GROUP BY 1
 )
 SELECT path, cost, calls, input, output, cached, unpriced, fallback,
 	sum(cost) OVER (), (sum(calls) OVER ())::BIGINT, (sum(unpriced) OVER ())::BIGINT, (sum(fallback) OVER ())::BIGINT
