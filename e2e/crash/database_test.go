@@ -3,11 +3,9 @@ package crash
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -22,32 +20,6 @@ import (
 
 	"github.com/costprof/costprof/internal/testserver"
 )
-
-// database makes an empty database that goes with the test.
-func database(t *testing.T, server string) string {
-	t.Helper()
-	h := fnv.New64a()
-	fmt.Fprint(h, t.Name(), time.Now().UnixNano())
-	name := fmt.Sprintf("crash_%x", h.Sum64())
-	admin := func(ctx context.Context, text string) {
-		conn, err := pgx.Connect(ctx, server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	admin(t.Context(), "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -89,7 +61,7 @@ func count(t *testing.T, database, text string) (n int64) {
 // events and different ones at the same time while one or the other is killed, and
 // what one did not acknowledge is sent to the other: each event is there once.
 func TestTwoServersOneDatabase(t *testing.T) {
-	bin, db := binary(t), database(t, testserver.Postgres(t))
+	bin, db := binary(t), testserver.Database(t)
 	addrs := []string{freeAddress(t), freeAddress(t)}
 	servers := make([]*process, len(addrs))
 	for i, addr := range addrs {

@@ -23,7 +23,7 @@ func TestKillDuringRerate(t *testing.T) {
 		killDuringRerate(t, addr, func() *process { return startServer(t, bin, dir, addr) })
 	})
 	t.Run("postgres", func(t *testing.T) {
-		db, addr, bin := database(t, testserver.Postgres(t)), freeAddress(t), binary(t)
+		db, addr, bin := testserver.Database(t), freeAddress(t), binary(t)
 		killDuringRerate(t, addr, func() *process { return startOn(t, bin, db, addr) })
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,31 +71,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// database makes an empty database that goes with the test.
-func database(t *testing.T) string {
-	t.Helper()
-	server := testserver.Postgres(t)
-	name := fmt.Sprintf("servers_%x", time.Now().UnixNano())
-	admin := func(ctx context.Context, text string) {
-		conn, err := pgx.Connect(ctx, server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	admin(t.Context(), "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)") })
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
 // process is a server that the test starts and ends.
 type process struct {
 	t   *testing.T
@@ -140,7 +114,7 @@ func newWorld(t *testing.T, env ...string) *world {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("no redis-server is installed that the test could stop and start")
 	}
-	w := &world{t: t, db: database(t)}
+	w := &world{t: t, db: testserver.Database(t)}
 	redis := freeAddress(t)
 	_, port, _ := net.SplitHostPort(redis)
 	w.redis = &process{t: t, bin: "redis-server", arg: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}

@@ -47,7 +47,7 @@ var outside = map[string][]string{
 var fences = map[string][]string{
 	"github.com/duckdb/":                 {"internal/store/duckdb", "bench"},
 	"github.com/pressly/goose/":          {"internal/store/duckdb", "internal/store/postgres"},
-	"github.com/jackc/pgx/":              {"internal/store/postgres", "bench"},
+	"github.com/jackc/pgx/":              {"internal/store/postgres", "internal/testserver", "bench"},
 	"github.com/redis/go-redis/":         {"internal/redis"},
 	"github.com/danielgtaylor/huma/":     {"internal/httpapi"},
 	"github.com/cockroachdb/apd/":        {"internal/money"},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/internal/fault"
@@ -77,7 +78,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusInternalServerError
 		body.Error = "Something went wrong in the server; its log has the details under this requestId"
 	} else {
-		body.Error, body.Details = f.Message, f.Details
+		body.Error, body.Details = sentence(f.Message), f.Details
 	}
 	if status == http.StatusTooManyRequests {
 		body.RetryAfter = seconds(f.RetryAfter)
@@ -96,6 +97,17 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x.finish != nil {
 		x.finish()
 	}
+}
+
+// maxSentence is the most bytes of an error's sentence. What is wrong with a body
+// may repeat a part of it, and a part of it may be all of it.
+const maxSentence = 2000
+
+func sentence(s string) string {
+	if len(s) > maxSentence {
+		s = strings.ToValidUTF8(s[:maxSentence], "") + "…"
+	}
+	return s
 }
 
 // statusClientGone is what proxies log for a client that left.

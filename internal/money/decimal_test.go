@@ -39,6 +39,8 @@ func TestParseDecimal(t *testing.T) {
 		{"-9223372036854775809", 0, Decimal{Value: math.MinInt64, Over: true, Negative: true}},
 		{"1e999999999999999999999", 0, Decimal{Value: math.MaxInt64, Over: true}},
 		{"1e-999999999999999999999", 0, Decimal{}},
+		{"1e18446744073709551616", 0, Decimal{Value: math.MaxInt64, Over: true}}, // no exponent wraps around to 0
+		{"1e-18446744073709551616", 0, Decimal{}},
 		{"842.0005", 3, Decimal{Value: 842000}},
 		{"842.0015", 3, Decimal{Value: 842002}},
 		{"0.0004125", 12, Decimal{Value: 412500000, Exact: true}},

@@ -379,6 +379,7 @@ func hostileBodies() map[string]string {
 		"scalars":            `{"events":[` + strings.Repeat("1,", size/2) + `1]}`,
 		"problems of many":   `{"events":[` + strings.Repeat(`{"usage":{`+many+`}},`, 499) + `{}]}`,
 		"deep arrays":        `{"events":` + strings.Repeat("[", size),
+		"million metadata":   `{"events":[{"metadata":{` + keys("") + `}}]}`,
 		"deep metadata":      `{"events":[{"metadata":` + strings.Repeat(`{"a":`, 9000) + `1` + strings.Repeat(`}`, 9000) + `}]}`,
 		"long number":        `{"events":[{"inputTokens":` + strings.Repeat("9", size) + `}]}`,
 		"long exponent":      `{"events":[{"latencyMs":1e` + strings.Repeat("9", size) + `}]}`,
