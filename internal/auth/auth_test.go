@@ -21,6 +21,7 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 type catalog struct {
 	mu       sync.Mutex
 	keys     []store.Key
+	ended    []store.EndedSession
 	settings map[string][]byte
 	audit    []store.AuditEntry
 	fail     error
@@ -53,6 +54,23 @@ func (c *catalog) TouchKeys(_ context.Context, used map[string]time.Time) error 
 		}
 	}
 	return nil
+}
+
+func (c *catalog) EndSession(_ context.Context, ended store.EndedSession, e store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fail != nil {
+		return c.fail
+	}
+	c.ended = append(c.ended, ended)
+	c.audit = append(c.audit, e)
+	return nil
+}
+
+func (c *catalog) ListEndedSessions(context.Context) ([]store.EndedSession, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ended), c.fail
 }
 
 func (c *catalog) GetSetting(_ context.Context, name string) ([]byte, error) {

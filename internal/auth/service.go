@@ -17,6 +17,7 @@ import (
 // Catalog is what the service keeps.
 type Catalog interface {
 	store.Keys
+	store.Sessions
 	store.Settings
 }
 
@@ -45,6 +46,7 @@ type Service struct {
 	table    atomic.Pointer[table]
 	changing sync.Mutex
 	reloaded atomic.Int64 // when, in Unix nanoseconds
+	ended    endedSessions
 
 	usedMu sync.Mutex
 	used   map[string]time.Time
@@ -69,6 +71,9 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	s := &Service{Params: p, used: map[string]time.Time{}}
 	if err := s.reload(ctx); err != nil {
 		return nil, fmt.Errorf("read the API keys: %w", err)
+	}
+	if err := s.reloadSessions(ctx); err != nil {
+		return nil, fmt.Errorf("read the ended sessions: %w", err)
 	}
 	configured := len(p.Static) > 0 || len(p.JWTSecret) > 0 || p.OIDC != nil
 	if err := s.close(ctx, configured); err != nil {
@@ -168,6 +173,14 @@ func (s *Service) reload(ctx context.Context) error {
 	return nil
 }
 
+// reloadSessions takes up which sessions were ended, by any server.
+func (s *Service) reloadSessions(ctx context.Context) error {
+	list, err := s.Catalog.ListEndedSessions(ctx)
+	s.ended.add(list...)
+	s.ended.forget(s.Now())
+	return err
+}
+
 // The pace of Run.
 const (
 	// reloadEvery is how late this server hears of a key that another one made or
@@ -197,9 +210,13 @@ func (s *Service) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-touch.C:
 			s.touch(ctx)
+			s.ended.forget(s.Now())
 		case <-again:
 			if err := s.reload(ctx); err != nil {
 				s.Log.Debug("API keys could not be read again", "error", err)
+			}
+			if err := s.reloadSessions(ctx); err != nil {
+				s.Log.Debug("ended sessions could not be read again", "error", err)
 			}
 			if !s.Closed() {
 				if err := s.close(ctx, false); err != nil {

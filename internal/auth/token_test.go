@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -261,4 +263,64 @@ func TestSessionsEndWithTheirKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	resume("revoked", in.Text, false)
+}
+
+// A session that was signed out is over for whoever has a copy of it, on every
+// server of the ledger and after a restart; others of the same key go on.
+func TestSignOut(t *testing.T) {
+	c := &catalog{}
+	s, _ := open(t, c)
+	m := create(t, s, auth.NewKey{Role: auth.Viewer, Project: "p", Name: "ci"})
+	signIn := func() auth.Session {
+		t.Helper()
+		in, err := s.SignIn(t.Context(), m.Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	first, second := signIn(), signIn()
+	var other *auth.Service
+	synctest.Test(t, func(t *testing.T) { // one that was started before and hears of it
+		other, _ = open(t, c, func(p *auth.Params) { p.Shared, p.Now = true, func() time.Time { return noon } })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- other.Run(ctx) }()
+		if _, err := other.Resume(first.Text); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SignOut(t.Context(), first.Text); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		_, err := other.Resume(first.Text)
+		wantCode(t, err, fault.Unknown)
+		stop()
+		<-done
+	})
+	again, _ := open(t, c)
+	for what, server := range map[string]*auth.Service{"here": s, "elsewhere": other, "after a restart": again} {
+		if _, err := server.Resume(first.Text); fault.CodeOf(err) != fault.Unknown {
+			t.Errorf("%s: a session that was signed out is resumed: %v", what, err)
+		}
+		if _, err := server.Resume(second.Text); err != nil {
+			t.Errorf("%s: another one of the same key is over: %v", what, err)
+		}
+	}
+	if last := c.audit[len(c.audit)-1]; last.Action != "session.end" || !strings.Contains(last.Actor, "ci") {
+		t.Errorf("audit %+v", last)
+	}
+	// Nobody fills the catalog with what is none.
+	kept := len(c.ended)
+	for _, text := range []string{first.Text, "", "x.y", second.Text + "x"} {
+		if err := s.SignOut(t.Context(), text); err != nil || len(c.ended) != kept {
+			t.Errorf("signing out %.20q: %v, %d kept", text, err, len(c.ended))
+		}
+	}
+	// When it cannot be kept, it is over here all the same, and said.
+	c.fail = fault.New(fault.Unavailable, "the disk is full")
+	wantCode(t, s.SignOut(t.Context(), second.Text), fault.Unavailable)
+	_, err := s.Resume(second.Text)
+	wantCode(t, err, fault.Unknown)
 }

@@ -23,6 +23,7 @@ type Auth interface {
 	Authenticate(ctx context.Context, credential string) (auth.Principal, error)
 	SignIn(ctx context.Context, credential string) (auth.Session, error)
 	Resume(session string) (auth.Principal, error)
+	SignOut(ctx context.Context, session string) error
 
 	List(p auth.Principal) []store.Key
 	Create(ctx context.Context, n auth.NewKey, by auth.Principal) (auth.Made, error)

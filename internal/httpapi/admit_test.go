@@ -299,9 +299,17 @@ func TestSessions(t *testing.T) {
 	f.do("PUT", "/api/v1/prices", price, cookie, other).want(403)
 	f.do("PUT", "/api/v1/prices", price, cookie, same).want(200)
 	f.do("PUT", "/api/v1/prices", price, cookie, listed).want(200)
+	again, _, _ := strings.Cut(f.post("/api/v1/session", "", as(auth.Editor, "a")).want(200).header.Get("Set-Cookie"), ";")
+	f.do("DELETE", "/api/v1/session", "", cookie, other).want(403)
+	f.get("/api/v1/events", cookie).want(200)
+	if a := f.do("DELETE", "/api/v1/session", "", cookie, same).want(204); !strings.Contains(a.header.Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("the cookie is not taken back: %v", a.header)
+	}
+	f.get("/api/v1/events", cookie).want(401) // a copy of it
 	f.do("DELETE", "/api/v1/session", "", cookie, same).want(204)
+	f.get("/api/v1/events", header("Cookie", again)).want(200)
 	f.now = f.now.Add(12 * time.Hour)
-	f.get("/api/v1/events", cookie).want(401)
+	f.get("/api/v1/events", header("Cookie", again)).want(401)
 }
 
 func limited(p *Params) {

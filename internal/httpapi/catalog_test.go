@@ -23,6 +23,7 @@ type memoryCatalog struct {
 	list     store.PriceList
 	keys     []store.Key
 	settings map[string][]byte
+	ended    []store.EndedSession
 }
 
 func (c *memoryCatalog) GetList(context.Context) (store.PriceList, error) {
@@ -154,6 +155,20 @@ func (c *memoryCatalog) PutKey(_ context.Context, k store.Key, entry store.Audit
 }
 
 func (c *memoryCatalog) TouchKeys(context.Context, map[string]time.Time) error { return nil }
+
+func (c *memoryCatalog) EndSession(_ context.Context, ended store.EndedSession, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, ended)
+	c.audit = append(c.audit, entry)
+	return nil
+}
+
+func (c *memoryCatalog) ListEndedSessions(context.Context) ([]store.EndedSession, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ended), nil
+}
 
 func (c *memoryCatalog) GetSetting(_ context.Context, name string) ([]byte, error) {
 	c.mu.Lock()

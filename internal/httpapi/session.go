@@ -51,6 +51,21 @@ func (s *server) getSession(c *call) (*reply, error) {
 	return &reply{Data: sessionAnswer{Actor: who.Actor, Role: who.Role, Project: who.Project, Open: !s.auth.Closed()}}, nil
 }
 
+// deleteSession needs no origin: pages of others were refused before, and whoever
+// has the cookie otherwise may end it.
+func (s *server) deleteSession(c *call) (*reply, error) {
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	s.setSession(c, "", time.Time{})
+	for _, cookie := range c.CookiesNamed(sessionCookie) {
+		if err := s.auth.SignOut(c, cookie.Value); err != nil {
+			return nil, err
+		}
+	}
+	return &reply{status: http.StatusNoContent}, nil
+}
+
 var errNoCredential = fault.New(fault.Unknown, "This needs a key: send it as Authorization: Bearer KEY, or as X-API-Key")
 
 // setSession sets the cookie, or takes it back when text is empty.

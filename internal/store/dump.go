@@ -95,6 +95,7 @@ func Tables() []*Table {
 			optional(Text, "input", "result"), required(Text, "error"))},
 		{Name: "api_keys", Columns: columns(required(Text, "id", "name"), required(Bytes, "hash"), required(Text, "hint", "role", "project", "created_by"),
 			required(Moment, "created"), optional(Moment, "expires", "revoked", "last_used"), optional(Bytes, "previous"), optional(Moment, "previous_until"))},
+		{Name: "ended_sessions", Incidental: true, Columns: columns(required(Bytes, "hash"), required(Moment, "until"))},
 		{Name: "settings", Incidental: true, Columns: columns(required(Text, "name"), required(Bytes, "value"))},
 	}
 }

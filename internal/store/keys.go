@@ -35,6 +35,24 @@ type Keys interface {
 	TouchKeys(ctx context.Context, used map[string]time.Time) error
 }
 
+// EndedSession is a browser's sign-in that ended before its time.
+type EndedSession struct {
+	// Hash is what it is known by; nobody can sign in with it.
+	Hash [32]byte
+	// Until is when it would have ended by itself: then nobody needs to know.
+	Until time.Time
+}
+
+// Sessions keeps which sessions ended before their time.
+type Sessions interface {
+	// EndSession keeps one, with its audit entry, and forgets those whose time is
+	// over as of that entry, in one transaction. Ending one again changes nothing
+	// but the audit log.
+	EndSession(ctx context.Context, ended EndedSession, entry AuditEntry) error
+	// ListEndedSessions returns those that are kept, in no order.
+	ListEndedSessions(ctx context.Context) ([]EndedSession, error)
+}
+
 // Settings keeps small values that a ledger makes once for itself, such as the
 // key that sessions are signed with.
 type Settings interface {

@@ -158,6 +158,7 @@ type Catalog interface {
 	Audit
 	Runs
 	Keys
+	Sessions
 	Settings
 }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -71,6 +72,47 @@ func testKeys(t *testing.T, open Opener) {
 	}
 	mustClose(t, e)
 	wantKeys(t, reopen(t, open, dir), b, a)
+}
+
+func testSessions(t *testing.T, open Opener) {
+	dir := t.TempDir()
+	e := open(t, dir)
+	ended := func(first byte, until time.Duration) store.EndedSession {
+		return store.EndedSession{Hash: [32]byte{0: first, 31: 1}, Until: epoch.Add(until)}
+	}
+	end := func(s store.EndedSession, at time.Duration) {
+		t.Helper()
+		entry := entry("session.end")
+		entry.At = epoch.Add(at)
+		if err := e.EndSession(ctx(t), s, entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(want ...store.EndedSession) {
+		t.Helper()
+		got, err := e.ListEndedSessions(ctx(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(got, func(a, b store.EndedSession) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+		if d := diff(want, got); d != "" {
+			t.Fatalf("ended sessions (-want +got):\n%s", d)
+		}
+	}
+	want()
+	a, b, c := ended(1, time.Hour), ended(2, 3*time.Hour), ended(3, 4*time.Hour)
+	end(a, 0)
+	end(b, time.Hour) // a ends by itself only now
+	end(b, time.Hour)
+	want(a, b)
+	mustClose(t, e)
+	e = reopen(t, open, dir)
+	want(a, b)
+	end(c, time.Hour+time.Second)
+	want(b, c)
+	if log, err := e.ListAudit(ctx(t), 0, 10); err != nil || len(log) != 4 || log[0].Action != "session.end" {
+		t.Fatalf("audit %+v, %v", log, err)
+	}
 }
 
 func testSettings(t *testing.T, open Opener) {

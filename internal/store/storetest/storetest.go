@@ -87,6 +87,7 @@ func Run(t *testing.T, open Opener) {
 		{"Audit", testAudit},
 		{"Runs", testRuns},
 		{"Keys", testKeys},
+		{"Sessions", testSessions},
 		{"Settings", testSettings},
 		{"CatalogReopened", testCatalogReopened},
 	} {
