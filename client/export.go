@@ -11,15 +11,15 @@ import (
 	"strconv"
 )
 
-// ExportRequest asks for events as a file.
+// ExportRequest asks for rows as a file.
 type ExportRequest struct {
 	Filter
-	// Format is "csv", "json", "ndjson", "parquet" or "focus"; "" is csv.
+	// Format is "csv", "json", "ndjson", "parquet", or of events "focus"; "" is csv.
 	Format string
-	// Limit is the most events; 0 is all. One answer of the server has at most a
+	// Limit is the most rows; 0 is all. One answer of the server has at most a
 	// million.
 	Limit int64
-	// PartSize is the most events that one answer brings; 0 is a million.
+	// PartSize is the most rows that one answer brings; 0 is a million.
 	PartSize int
 	// Cursor continues an export.
 	Cursor string
@@ -27,12 +27,12 @@ type ExportRequest struct {
 	BOM bool
 	// NoHeader leaves out the names of a CSV's columns.
 	NoHeader bool
-	// OnPart is called when the events of one answer are written; an error ends
+	// OnPart is called when the rows of one answer are written; an error ends
 	// the export.
 	OnPart func(ExportPart) error `json:"-"`
 }
 
-// maxPart is the most events of one answer.
+// maxPart is the most rows of one answer.
 const maxPart = 1_000_000
 
 // Values gives the request as query parameters, for one answer.
@@ -56,21 +56,40 @@ func (r *ExportRequest) Values() url.Values {
 
 // ExportPart is what came of one answer.
 type ExportPart struct {
-	// Total is how many events there are in all, -1 when the request continued
-	// another one.
+	// Total is how many rows there are in all, -1 when the request continued
+	// another one, and of prompts.
 	Total int64
 	// NextCursor continues the export; "" at its end.
 	NextCursor string
 }
 
-// ErrOneDocument reports that events of several answers cannot stand in one
+// Exported is what can be exported.
+type Exported string
+
+// What there is to export.
+const (
+	// ExportedEvents are the events, newest first.
+	ExportedEvents Exported = "events"
+	// ExportedFeatures are the rows of the breakdown by feature, dearest first.
+	ExportedFeatures Exported = "features"
+	// ExportedPrompts are calls with far more input than their like, the most
+	// wasteful first.
+	ExportedPrompts Exported = "prompts"
+)
+
+// ErrOneDocument reports that rows of several answers cannot stand in one
 // file of the format.
 var ErrOneDocument = errors.New("client: a file of this format cannot be continued; ask for its parts one by one")
 
 // ExportEventsPart writes the file of one answer to w as it arrives. An error
 // may come when part of it is written.
 func (c *Client) ExportEventsPart(ctx context.Context, r ExportRequest, w io.Writer) (ExportPart, error) {
-	resp, err := c.stream(ctx, apiPrefix+"export/events", r.Values())
+	return c.ExportPart(ctx, ExportedEvents, r, w)
+}
+
+// ExportPart is ExportEventsPart of any rows.
+func (c *Client) ExportPart(ctx context.Context, what Exported, r ExportRequest, w io.Writer) (ExportPart, error) {
+	resp, err := c.stream(ctx, apiPrefix+"export/"+string(what), r.Values())
 	if err != nil {
 		return ExportPart{}, err
 	}
@@ -91,14 +110,20 @@ func (c *Client) ExportEventsPart(ctx context.Context, r ExportRequest, w io.Wri
 // file then. When json or parquet would need a second answer, the error is
 // ErrOneDocument.
 func (c *Client) ExportEvents(ctx context.Context, r ExportRequest, w io.Writer) (nextCursor string, err error) {
+	return c.Export(ctx, ExportedEvents, r, w)
+}
+
+// Export is ExportEvents of any rows. The cursors of features and prompts are good
+// for 10 minutes after the first answer.
+func (c *Client) Export(ctx context.Context, what Exported, r ExportRequest, w io.Writer) (nextCursor string, err error) {
 	several := r.Format != "json" && r.Format != "parquet"
 	if r.Format == "ndjson" {
-		w = &eventLines{w: w}
+		w = &rowLines{w: w}
 	}
 	for left := r.Limit; ; {
 		r.Limit = left
 		asked, _ := strconv.ParseInt(r.Values().Get("limit"), 10, 64)
-		part, err := c.ExportEventsPart(ctx, r, w)
+		part, err := c.ExportPart(ctx, what, r, w)
 		if err != nil {
 			return "", err
 		}
@@ -120,13 +145,13 @@ func (c *Client) ExportEvents(ctx context.Context, r ExportRequest, w io.Writer)
 	}
 }
 
-// eventLines leaves out the line that has the cursor: the file goes on.
-type eventLines struct {
+// rowLines leaves out the line that has the cursor: the file goes on.
+type rowLines struct {
 	w    io.Writer
 	rest []byte
 }
 
-func (l *eventLines) Write(p []byte) (int, error) {
+func (l *rowLines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	whole := bytes.LastIndexByte(l.rest, '\n') + 1
 	lines := l.rest[:whole]

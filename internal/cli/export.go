@@ -16,16 +16,47 @@ import (
 )
 
 type exportCmd struct {
-	Events exportEventsCmd `cmd:"" help:"Write events into a file."`
+	Events   exportEventsCmd   `cmd:"" help:"Write events into a file."`
+	Features exportFeaturesCmd `cmd:"" help:"Write spend by feature into a file."`
+	Prompts  exportPromptsCmd  `cmd:"" help:"Write calls with far more input than their like into a file."`
+}
+
+// exportFlags say which file of which rows.
+type exportFlags struct {
+	Output string `short:"o" required:"" placeholder:"FILE" help:"The file to write, - for standard output."`
+	Format string `placeholder:"FORMAT" help:"csv, json, ndjson, parquet, or of events focus. Default: by the file's ending (.csv, .json, .ndjson, .jsonl, .parquet, .focus.csv), csv for standard output."`
+	Limit  int64  `short:"n" help:"Most rows, the first ones; 0 for all."`
+	BOM    bool   `name:"bom" help:"Begin a CSV with a byte order mark, by which Excel knows UTF-8."`
+	filterFlags
 }
 
 type exportEventsCmd struct {
-	Output string `short:"o" required:"" placeholder:"FILE" help:"The file to write, - for standard output."`
-	Format string `placeholder:"FORMAT" help:"csv, json, ndjson, parquet or focus. Default: by the file's ending (.csv, .json, .ndjson, .jsonl, .parquet, .focus.csv), csv for standard output."`
-	Limit  int64  `short:"n" help:"Most events, the newest; 0 for all."`
-	BOM    bool   `name:"bom" help:"Begin a CSV with a byte order mark, by which Excel knows UTF-8."`
-	Resume bool   `help:"Go on with a file that was cut off, with what the first run asked for."`
-	filterFlags
+	exportFlags
+	Resume bool `help:"Go on with a file that was cut off, with what the first run asked for."`
+}
+
+type (
+	exportFeaturesCmd struct{ exportFlags }
+	exportPromptsCmd  struct{ exportFlags }
+)
+
+func (*exportFeaturesCmd) Help() string {
+	return `All columns of "costprof breakdown feature", every row of it, dearest first.
+
+Examples:
+
+  costprof export features -o features.csv --from 2026-11-01 --to 2026-11-30
+  costprof export features -o features.parquet --last 90d --environment production`
+}
+
+func (*exportPromptsCmd) Help() string {
+	return `The calls of "costprof prompts", all of them, the most wasteful first: those whose input is at least twice the median of
+their feature and model.
+
+Examples:
+
+  costprof export prompts -o prompts.csv --last 7d
+  costprof export prompts -o - --format ndjson --feature support-chat | jq .wastedCost`
 }
 
 func (*exportEventsCmd) Help() string {
@@ -53,7 +84,15 @@ var exportEndings = []struct{ ending, format string }{
 	{".parquet", "parquet"},
 }
 
-func (e *exportEventsCmd) format() (string, error) {
+func (e *exportFlags) format(what client.Exported) (string, error) {
+	format, err := e.anyFormat()
+	if err == nil && format == "focus" && what != client.ExportedEvents {
+		return "", usagef("focus is for events only, not for %s", what)
+	}
+	return format, err
+}
+
+func (e *exportFlags) anyFormat() (string, error) {
 	switch e.Format {
 	case "csv", "json", "ndjson", "parquet", "focus":
 		return e.Format, nil
@@ -77,7 +116,20 @@ func (e *exportEventsCmd) format() (string, error) {
 const exportPart = 250_000
 
 func (e *exportEventsCmd) Run(s *session) error {
-	format, err := e.format()
+	return e.run(s, client.ExportedEvents, e.Resume)
+}
+
+// Run implements kong's command. There is no going on with a ranking: it ends
+// after ten minutes.
+func (e *exportFeaturesCmd) Run(s *session) error {
+	return e.run(s, client.ExportedFeatures, false)
+}
+
+// Run implements kong's command.
+func (e *exportPromptsCmd) Run(s *session) error { return e.run(s, client.ExportedPrompts, false) }
+
+func (e *exportFlags) run(s *session, what client.Exported, resume bool) error {
+	format, err := e.format(what)
 	if err != nil {
 		return err
 	}
@@ -90,7 +142,7 @@ func (e *exportEventsCmd) Run(s *session) error {
 		return usagef("--limit must be 0 or more")
 	case e.BOM && format != "csv" && format != "focus":
 		return usagef("--bom is for csv and focus")
-	case e.Resume && (e.Output == "-" || format == "json" || format == "parquet"):
+	case resume && (e.Output == "-" || format == "json" || format == "parquet"):
 		return usagef("--resume is for files of csv, ndjson and focus")
 	case e.Output == "-" && format == "parquet" && s.term.tty:
 		return usagef("parquet is not for a terminal: give -o FILE.parquet, or send it into another program")
@@ -103,18 +155,18 @@ func (e *exportEventsCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	x := &exporter{session: s, client: c, path: e.Output, progress: newProgress(s.stdio.Err), state: exportState{
+	x := &exporter{session: s, client: c, what: what, path: e.Output, progress: newProgress(s.stdio.Err), state: exportState{
 		Request: client.ExportRequest{Filter: filter, Format: format, Limit: e.Limit, BOM: e.BOM},
 	}}
 	defer x.progress.clear()
 	switch {
 	case e.Output == "-":
-		_, err := c.ExportEvents(s.ctx, x.state.Request, s.out)
+		_, err := c.Export(s.ctx, what, x.state.Request, s.out)
 		return err
 	case format == "json" || format == "parquet":
 		return x.documents()
 	}
-	return x.continued(e.Resume)
+	return x.continued(resume)
 }
 
 // exportState is what a file that was cut off goes on with; it stands beside it.
@@ -128,6 +180,7 @@ type exportState struct {
 type exporter struct {
 	*session
 	client   *client.Client
+	what     client.Exported
 	path     string
 	progress *progress
 	state    exportState
@@ -160,11 +213,14 @@ func (x *exporter) continued(resume bool) (err error) {
 		return err
 	}
 	request := x.state.Request
-	request.PartSize = exportPart
+	events := x.what == client.ExportedEvents
+	if events {
+		request.PartSize = exportPart
+	}
 	request.OnPart = func(part client.ExportPart) error { return x.keep(f, part) }
-	if _, err = x.client.ExportEvents(x.ctx, request, io.MultiWriter(f, x)); err != nil {
+	if _, err = x.client.Export(x.ctx, x.what, request, io.MultiWriter(f, x)); err != nil {
 		x.progress.clear()
-		if x.state.Bytes > 0 {
+		if events && x.state.Bytes > 0 {
 			x.note("What is whole stays in %s; the same command with --resume goes on.", printable(x.partial()))
 		} else {
 			_ = os.Remove(x.partial())
@@ -190,7 +246,7 @@ func (x *exporter) keep(f *os.File, part client.ExportPart) error {
 			x.state.Total = min(part.Total, x.state.Request.Limit)
 		}
 	}
-	if part.NextCursor == "" {
+	if part.NextCursor == "" || x.what != client.ExportedEvents {
 		return nil
 	}
 	if err := f.Sync(); err != nil {
@@ -265,7 +321,7 @@ func (x *exporter) documents() error {
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", path, withoutPath(err))
 		}
-		_, err = x.client.ExportEvents(x.ctx, request, io.MultiWriter(f, x))
+		_, err = x.client.Export(x.ctx, x.what, request, io.MultiWriter(f, x))
 		if errors.Is(err, client.ErrOneDocument) {
 			err = nil
 		}

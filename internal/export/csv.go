@@ -26,7 +26,7 @@ type csvWriter struct {
 	scratch []byte
 }
 
-func newCSV(w io.Writer, o Options) Writer {
+func newCSV(w io.Writer, o Options) Writer[usage.Record] {
 	c := &csvWriter{buffer: buffer{w: w}}
 	c.begin(o, csvHeader)
 	return c

@@ -1,7 +1,7 @@
-// Package export writes events as files for other programs: CSV, JSON, NDJSON,
-// Parquet, and rows of FOCUS. It takes one event at a time and holds no more than
-// a buffer, or a row group of Parquet. It knows neither where events come from
-// nor who asked.
+// Package export writes events, and rows of tables, as files for other programs:
+// CSV, JSON, NDJSON, Parquet, and events as rows of FOCUS. It takes one row at a
+// time and holds no more than a buffer, or a row group of Parquet. It knows
+// neither where rows come from nor who asked.
 package export
 
 import (
@@ -10,10 +10,10 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// Writer writes one file.
-type Writer interface {
-	// Write adds an event.
-	Write(r *usage.Record) error
+// Writer writes one file of rows.
+type Writer[T any] interface {
+	// Write adds a row; it keeps nothing of it.
+	Write(row *T) error
 	// Close completes the file; next is the cursor that continues it, "" at the
 	// end. Formats without a place for it leave it out.
 	Close(next string) error
@@ -33,18 +33,20 @@ type Format struct {
 	// Totals says that events which only sum their children are left out, so that
 	// the sums of the file are those of the ledger.
 	Totals bool
-	// New begins a file.
-	New func(w io.Writer, o Options) Writer
+	// EventsOnly says that it has a form for events alone.
+	EventsOnly bool
+	// Events begins a file of events.
+	Events func(w io.Writer, o Options) Writer[usage.Record]
 }
 
 // Formats lists them all.
 func Formats() []Format {
 	return []Format{
-		{"csv", "text/csv; charset=utf-8", "csv", false, newCSV},
-		{"json", "application/json", "json", false, newJSON},
-		{"ndjson", "application/x-ndjson", "ndjson", false, newNDJSON},
-		{"parquet", "application/vnd.apache.parquet", "parquet", false, newParquet},
-		{"focus", "text/csv; charset=utf-8", "focus.csv", true, newFocus},
+		{"csv", "text/csv; charset=utf-8", "csv", false, false, newCSV},
+		{"json", "application/json", "json", false, false, newJSON},
+		{"ndjson", "application/x-ndjson", "ndjson", false, false, newNDJSON},
+		{"parquet", "application/vnd.apache.parquet", "parquet", false, false, newParquet},
+		{"focus", "text/csv; charset=utf-8", "focus.csv", true, true, newFocus},
 	}
 }
 

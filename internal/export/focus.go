@@ -46,7 +46,7 @@ type focusWriter struct {
 	scratch []byte
 }
 
-func newFocus(w io.Writer, o Options) Writer {
+func newFocus(w io.Writer, o Options) Writer[usage.Record] {
 	f := &focusWriter{buffer: buffer{w: w}}
 	f.begin(o, focusHeader)
 	return f

@@ -9,20 +9,21 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-type jsonWriter struct {
+// jsonFile is a document with an array of rows, or a row a line.
+type jsonFile struct {
 	buffer
-	// document says that the lines are the members of one array.
 	document, some bool
 }
 
-func newJSON(w io.Writer, _ Options) Writer {
-	return &jsonWriter{buffer: buffer{w: w, b: []byte(`{"data":[`)}, document: true}
+func (j *jsonFile) begin(w io.Writer, document bool) {
+	j.w, j.document = w, document
+	if document {
+		j.b = append(j.b, `{"data":[`...)
+	}
 }
 
-func newNDJSON(w io.Writer, _ Options) Writer { return &jsonWriter{buffer: buffer{w: w}} }
-
-// Write implements Writer.
-func (j *jsonWriter) Write(r *usage.Record) error {
+// row makes room for the next row in front of it; end completes it.
+func (j *jsonFile) row() {
 	if j.document {
 		if j.some {
 			j.b = append(j.b, ',')
@@ -30,7 +31,9 @@ func (j *jsonWriter) Write(r *usage.Record) error {
 		j.b = append(j.b, '\n')
 	}
 	j.some = true
-	j.b = appendEvent(j.b, r)
+}
+
+func (j *jsonFile) end() error {
 	if !j.document {
 		j.b = append(j.b, '\n')
 	}
@@ -39,7 +42,7 @@ func (j *jsonWriter) Write(r *usage.Record) error {
 
 // Close implements Writer. The cursor is the document's last member, or the last
 // line.
-func (j *jsonWriter) Close(next string) error {
+func (j *jsonFile) Close(next string) error {
 	switch {
 	case j.document && next == "":
 		j.b = append(j.b, "\n],\"nextCursor\":null}\n"...)
@@ -49,6 +52,25 @@ func (j *jsonWriter) Close(next string) error {
 		j.b = append(appendString(append(j.b, `{"nextCursor":`...), next), "}\n"...)
 	}
 	return j.flush()
+}
+
+type jsonEvents struct{ jsonFile }
+
+func newJSON(w io.Writer, _ Options) Writer[usage.Record] { return newJSONEvents(w, true) }
+
+func newNDJSON(w io.Writer, _ Options) Writer[usage.Record] { return newJSONEvents(w, false) }
+
+func newJSONEvents(w io.Writer, document bool) *jsonEvents {
+	j := &jsonEvents{}
+	j.begin(w, document)
+	return j
+}
+
+// Write implements Writer.
+func (j *jsonEvents) Write(r *usage.Record) error {
+	j.row()
+	j.b = appendEvent(j.b, r)
+	return j.end()
 }
 
 // appendEvent appends an event as the API gives it. It is written out by hand:

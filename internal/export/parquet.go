@@ -99,7 +99,7 @@ type parquetWriter struct {
 	bytes int
 }
 
-func newParquet(w io.Writer, _ Options) Writer {
+func newParquet(w io.Writer, _ Options) Writer[usage.Record] {
 	return &parquetWriter{w: parquet.NewGenericWriter[parquetEvent](w,
 		parquet.Compression(&snappy.Codec{}), parquet.PageBufferSize(bufferSize), parquet.CreatedBy("costprof", "1", "0"))}
 }

@@ -64,12 +64,28 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 // appendMillis appends a duration in milliseconds, exact to the microsecond.
-func appendMillis(b []byte, d time.Duration) []byte {
-	micros := d.Microseconds()
-	b = strconv.AppendInt(b, micros/1000, 10)
-	if rest := micros % 1000; rest != 0 {
-		digits := [4]byte{'.', '0' + byte(rest/100), '0' + byte(rest/10%10), '0' + byte(rest%10)}
-		b = append(b, bytes.TrimRight(digits[:], "0")...)
+func appendMillis(b []byte, d time.Duration) []byte { return AppendDecimal(b, d.Microseconds(), 3) }
+
+// AppendDecimal appends n ÷ 10^decimals without trailing zeros.
+func AppendDecimal(b []byte, n int64, decimals int) []byte {
+	u := uint64(n)
+	if n < 0 {
+		b = append(b, '-')
+		u = -u
+	}
+	scale := uint64(1)
+	for range decimals {
+		scale *= 10
+	}
+	b = strconv.AppendUint(b, u/scale, 10)
+	rest := u % scale
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for ; rest != 0; rest %= scale {
+		scale /= 10
+		b = append(b, '0'+byte(rest/scale))
 	}
 	return b
 }

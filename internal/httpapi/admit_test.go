@@ -126,7 +126,7 @@ var rightsWanted = map[string]auth.Right{
 	"list-keys": auth.Administer, "create-key": auth.Administer, "rotate-key": auth.Administer, "revoke-key": auth.Administer,
 	"list-audit": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
 	"health": auth.Public, "health-live": auth.Public, "health-ready": auth.Public, "metrics": auth.Read,
-	"stream-costs": auth.Read, "export-events": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,
+	"stream-costs": auth.Read, "export-events": auth.Read, "export-features": auth.Read, "export-prompts": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,
 }
 
 // A key of project a gets nothing of project b, however it asks.

@@ -28,6 +28,8 @@ type Reports interface {
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
 	Event(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
 	Export(ctx context.Context, r report.ExportRequest) (*report.Export, error)
+	ExportBreakdown(ctx context.Context, r report.BreakdownRequest) (*report.Ranking[report.BreakdownRow], error)
+	ExportPrompts(ctx context.Context, r report.PromptsRequest) (*report.Ranking[report.Prompt], error)
 }
 
 func (s *server) analyticsRoutes() []*route {

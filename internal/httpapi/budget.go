@@ -90,3 +90,10 @@ func (b *budget) waiting() int {
 	defer b.mu.Unlock()
 	return b.queue.Len()
 }
+
+// left is what could be taken now.
+func (b *budget) left() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.free
+}

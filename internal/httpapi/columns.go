@@ -2,60 +2,55 @@ package httpapi
 
 import (
 	"encoding/json"
-	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/export"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/report"
 )
 
-// column is one column of a breakdown: its name, what it needs the ledger to
-// sum, and how it is written.
+// column is one column of a breakdown: its name and value in every format, what
+// it needs the ledger to sum, and how the document describes it.
 type column struct {
-	name, doc string
-	needs     analytics.Measures
-	schema    func() *huma.Schema
-	append    func(b []byte, r *report.BreakdownRow) []byte
+	export.Column[report.BreakdownRow]
+	doc    string
+	needs  analytics.Measures
+	schema func() *huma.Schema
 }
 
 // columns are in the order in which they are written.
 var columns = []column{
-	{"totalCost", "Exact cost in USD.", 0, amountSchema, func(b []byte, r *report.BreakdownRow) []byte { return r.Cost.AppendText(b) }},
+	priced("totalCost", "Exact cost in USD.", 0, func(r *report.BreakdownRow) money.Total { return r.Cost }),
 	counted("totalTokens", "Input and output tokens.", analytics.MeasureTokens, func(r *report.BreakdownRow) int64 { return r.Input + r.Output }),
 	counted("inputTokens", "Input tokens, cached ones included.", analytics.MeasureTokens, func(r *report.BreakdownRow) int64 { return r.Input }),
 	counted("outputTokens", "Output tokens, reasoning included.", analytics.MeasureTokens, func(r *report.BreakdownRow) int64 { return r.Output }),
 	counted("cachedTokens", "Input tokens read from a cache.", analytics.MeasureTokens, func(r *report.BreakdownRow) int64 { return r.Cached }),
 	counted("callCount", "Calls.", 0, func(r *report.BreakdownRow) int64 { return r.Calls }),
 	counted("errorCount", "Calls that failed.", analytics.MeasureErrors, func(r *report.BreakdownRow) int64 { return r.Errors }),
-	{
-		"avgLatency", "Mean latency in milliseconds, three decimals.", analytics.MeasureLatency, numberSchema,
-		func(b []byte, r *report.BreakdownRow) []byte {
-			return appendScaled(b, mean(r.LatencyMicros, r.Calls), 3)
-		},
-	},
-	{
-		"p95Latency", "95th percentile of latency in milliseconds: the latency of one call. Leave it out with fields when it is not needed.", analytics.MeasureP95, numberSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.P95Micros, 3) },
-	},
-	{
-		"cacheSavings", "Reads at the full input price less what reads and writes cost above it; negative when caching cost more.", analytics.MeasureSaving, amountSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return r.Saving.AppendText(b) },
-	},
-	{
-		"share", "Part of the cost of the whole answer, 0 to 1, six decimals.", 0, numberSchema,
-		func(b []byte, r *report.BreakdownRow) []byte { return appendScaled(b, r.Share, 6) },
-	},
+	scaled("avgLatency", "Mean latency in milliseconds, three decimals.", analytics.MeasureLatency, 3,
+		func(r *report.BreakdownRow) int64 { return mean(r.LatencyMicros, r.Calls) }),
+	scaled("p95Latency", "95th percentile of latency in milliseconds: the latency of one call. Leave it out with fields when it is not needed.", analytics.MeasureP95, 3,
+		func(r *report.BreakdownRow) int64 { return r.P95Micros }),
+	priced("cacheSavings", "Reads at the full input price less what reads and writes cost above it; negative when caching cost more.", analytics.MeasureSaving,
+		func(r *report.BreakdownRow) money.Total { return r.Saving }),
+	scaled("share", "Part of the cost of the whole answer, 0 to 1, six decimals.", 0, 6, func(r *report.BreakdownRow) int64 { return r.Share }),
 	counted("unpricedCalls", "Calls whose cost is an estimate of the caller or unknown.", analytics.MeasureSource, func(r *report.BreakdownRow) int64 { return r.Unpriced }),
 	counted("fallbackCalls", "Calls whose tier or region had no price and took the standard one.", analytics.MeasureSource, func(r *report.BreakdownRow) int64 { return r.Fallback }),
 }
 
+func priced(name, doc string, needs analytics.Measures, value func(*report.BreakdownRow) money.Total) column {
+	return column{export.Money(name, value), doc, needs, amountSchema}
+}
+
 func counted(name, doc string, needs analytics.Measures, value func(*report.BreakdownRow) int64) column {
-	return column{
-		name, doc, needs, func() *huma.Schema { return &huma.Schema{Type: huma.TypeInteger} },
-		func(b []byte, r *report.BreakdownRow) []byte { return strconv.AppendInt(b, value(r), 10) },
-	}
+	return column{export.Whole(name, value), doc, needs, func() *huma.Schema { return &huma.Schema{Type: huma.TypeInteger} }}
+}
+
+func scaled(name, doc string, needs analytics.Measures, decimals int, value func(*report.BreakdownRow) int64) column {
+	return column{export.Decimal(name, decimals, value), doc, needs, numberSchema}
 }
 
 func amountSchema() *huma.Schema { return amount{}.Schema(nil) }
@@ -70,7 +65,7 @@ var fieldsParam = param{
 func columnNames() string {
 	names := make([]string, len(columns))
 	for i := range columns {
-		names[i] = columns[i].name
+		names[i] = columns[i].Name
 	}
 	return strings.Join(names, ", ")
 }
@@ -93,9 +88,9 @@ func (q *query) columns() []*column {
 	}
 	chosen := []*column{}
 	for i := range columns {
-		if wanted[columns[i].name] {
+		if wanted[columns[i].Name] {
 			chosen = append(chosen, &columns[i])
-			delete(wanted, columns[i].name)
+			delete(wanted, columns[i].Name)
 		}
 	}
 	delete(wanted, "name")
@@ -135,9 +130,9 @@ func (r breakdownRow) MarshalJSON() ([]byte, error) {
 	b = append(append(b, key...), text...)
 	for _, c := range r.columns {
 		b = append(b, ',', '"')
-		b = append(b, c.name...)
+		b = append(b, c.Name...)
 		b = append(b, '"', ':')
-		b = c.append(b, r.row)
+		b = c.AppendJSON(b, r.row)
 	}
 	return append(b, '}'), nil
 }
@@ -151,7 +146,7 @@ func (breakdownRow) Schema(huma.Registry) *huma.Schema {
 	for i := range columns {
 		s := columns[i].schema()
 		s.Description = columns[i].doc
-		props[columns[i].name] = s
+		props[columns[i].Name] = s
 	}
 	return &huma.Schema{Type: huma.TypeObject, Properties: props, AdditionalProperties: false}
 }

@@ -3,13 +3,17 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"io"
+	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/export"
 	"github.com/costprof/costprof/internal/fault"
@@ -22,58 +26,131 @@ const (
 	busyExporting = "The server is writing other exports; try again"
 	// cursorTrailer is where the cursor stands that continues a file.
 	cursorTrailer = "X-Next-Cursor"
-	// totalHeader is how many events there are to export in all.
+	// totalHeader is how many rows there are to export in all.
 	totalHeader = "X-Total-Count"
 )
 
-const exportDoc = "Newest first, of one moment: no event comes twice or is left out, whatever is stored meanwhile. A spreadsheet never takes a text for a formula: " +
-	"one that begins with = + - @, a tab or a carriage return has a quote in front in CSV, which `costprof import` takes away again. " +
-	"When more than limit events match, the trailer X-Next-Cursor has the cursor that continues them, and so has the last member (json) or the last line (ndjson), nextCursor. " +
-	"An export that fails on the way breaks the connection: what ends well is whole. A reader that takes less than 128 KiB a second is disconnected in the end."
+// What is true of every export.
+const (
+	exportFile = "A spreadsheet never takes a text for a formula: " +
+		"one that begins with = + - @, a tab or a carriage return has a quote in front in CSV, which `costprof import` takes away again. "
+	exportEnd = "When more than limit of them match, the trailer X-Next-Cursor has the cursor that continues them, and so has the last member (json) or the last line (ndjson), nextCursor. " +
+		"An export that fails on the way breaks the connection: what ends well is whole. A reader that takes less than 128 KiB a second is disconnected in the end."
+)
 
-var exportParams = concat(windowParams, filterParams, []param{
-	{name: "format", doc: "The form of the file. focus leaves out spans that only sum their children.", schema: withDefault(text(formatNames()...), "csv")},
-	{name: "limit", doc: "The most events.", schema: wholeNumber(report.MaxExport, 1, report.MaxExport)},
-	{name: "cursor", doc: "What continues an export; all other parameters but limit stay as they were.", schema: formed(cursorText)},
-	{name: "bom", doc: "Begin a CSV with a byte order mark, by which Excel knows UTF-8.", schema: withDefault(&huma.Schema{Type: huma.TypeBoolean}, false)},
-	{name: "header", doc: "false leaves out the names of a CSV's columns, to write one file of several answers.", schema: withDefault(&huma.Schema{Type: huma.TypeBoolean}, true)},
-})
+func exportParams(what, formats string, names []string) []param {
+	enum := make([]any, len(names))
+	for i, name := range names {
+		enum[i] = name
+	}
+	return concat(windowParams, filterParams, []param{
+		{name: "format", doc: "The form of the file." + formats, schema: withDefault(text(enum...), names[0])},
+		{name: "limit", doc: "The most " + what + ".", schema: wholeNumber(report.MaxExport, 1, report.MaxExport)},
+		{name: "cursor", doc: "What continues an export; all other parameters but limit stay as they were.", schema: formed(cursorText)},
+		{name: "bom", doc: "Begin a CSV with a byte order mark, by which Excel knows UTF-8.", schema: withDefault(&huma.Schema{Type: huma.TypeBoolean}, false)},
+		{name: "header", doc: "false leaves out the names of a CSV's columns, to write one file of several answers.", schema: withDefault(&huma.Schema{Type: huma.TypeBoolean}, true)},
+	})
+}
 
-func formatNames() []any {
-	var names []any
+// formatNames are the formats of events, or those that every table has.
+func formatNames(events bool) []string {
+	var names []string
 	for _, f := range export.Formats() {
-		names = append(names, f.Name)
+		if events || !f.EventsOnly {
+			names = append(names, f.Name)
+		}
 	}
 	return names
 }
 
+// exported is what one export writes.
+type exported struct {
+	from, to time.Time
+	// total is how many rows there are in all, -1 when that is not known.
+	total int64
+	// write puts the rows into the file, and completes it.
+	write func(ctx context.Context, w io.Writer) error
+	// next is the cursor behind the last row, "" at the end.
+	next func() string
+}
+
+// exportOf describes the export of one kind of rows.
+type exportOf struct {
+	// what names the path, the file and the rows.
+	what         string
+	summary, doc string
+	formats      []string
+	formatsDoc   string
+	csv          string // of the columns of a CSV
+	row          *huma.Schema
+	errors       []int
+	ask          func(ctx context.Context, in *exportRequest) (*exported, error)
+}
+
 func (s *server) exportRoutes() []*route {
-	var files []fileAnswer
-	for _, f := range export.Formats() {
-		if f.Name == "json" || f.Name == "focus" {
-			continue
+	return []*route{s.exportRoute(s.eventsExport()), s.exportRoute(s.featuresExport()), s.exportRoute(s.promptsExport())}
+}
+
+func (s *server) exportRoute(x exportOf) *route {
+	binary := text()
+	binary.Format = "binary"
+	media := func(name string) string {
+		for _, f := range export.Formats() {
+			if f.Name == name {
+				return f.Media
+			}
 		}
-		schema := text()
-		doc := "format=" + f.Name
-		switch f.Name {
-		case "csv":
-			doc += " and focus: RFC 4180, UTF-8. The columns of csv begin with id, timestamp, feature, model, inputTokens, outputTokens, cost, latency. focus has rows of FOCUS 1.2 Cost and Usage, one for each event and class of cost."
-		case "ndjson":
-			doc += ": an event a line."
-		case "parquet":
-			doc += ": typed columns; money as DECIMAL(38, 12)."
-			schema.Format = "binary"
-		}
-		files = append(files, fileAnswer{media: f.Media, doc: doc, schema: schema})
+		return ""
 	}
-	return []*route{{
-		id: "export-events", method: http.MethodGet, path: "/api/v1/export/events", alias: "/api/export/events", tag: "Export", need: auth.Read, pace: paceExport,
-		summary: "Events as a file", doc: exportDoc,
-		params: exportParams,
-		status: http.StatusOK, answer: exportSchema(schemaOf[storedEvent](s)), files: files,
+	params := exportParams(x.what, x.formatsDoc, x.formats)
+	return &route{
+		id: "export-" + x.what, method: http.MethodGet, path: "/api/v1/export/" + x.what, alias: "/api/export/" + x.what, tag: "Export", need: auth.Read, pace: paceExport,
+		summary: x.summary, doc: x.doc, params: params, status: http.StatusOK, answer: exportSchema(x.row),
+		files: []fileAnswer{
+			{media("csv"), x.csv, text()},
+			{media("ndjson"), "format=ndjson: a row a line.", text()},
+			{media("parquet"), "format=parquet: typed columns; money as DECIMAL(38, 12).", binary},
+		},
 		trailers: []param{{name: cursorTrailer, doc: "Trailer: the cursor that continues the file; missing at the end.", schema: text()}},
-		errors:   []int{http.StatusServiceUnavailable}, raw: s.exportEvents,
-	}}
+		errors:   append([]int{http.StatusServiceUnavailable}, x.errors...),
+		raw:      func(w http.ResponseWriter, r *http.Request) { s.export(w, r, &x, params) },
+	}
+}
+
+func (s *server) eventsExport() exportOf {
+	return exportOf{
+		what: "events", summary: "Events as a file",
+		doc:     "Newest first, of one moment: no event comes twice or is left out, whatever is stored meanwhile. " + exportFile + exportEnd,
+		formats: formatNames(true), formatsDoc: " focus leaves out spans that only sum their children.",
+		csv: "format=csv and focus: RFC 4180, UTF-8. The columns of csv begin with id, timestamp, feature, model, inputTokens, outputTokens, cost, latency. focus has rows of FOCUS 1.2 Cost and Usage, one for each event and class of cost.",
+		row: schemaOf[storedEvent](s),
+		ask: func(ctx context.Context, in *exportRequest) (*exported, error) {
+			in.filter.Aggregates = !in.format.Totals
+			e, err := s.reports.Export(ctx, report.ExportRequest{Filter: in.filter, Limit: in.limit, Cursor: in.cursor})
+			if err != nil {
+				return nil, err
+			}
+			return &exported{e.From, e.To, e.Total, func(ctx context.Context, w io.Writer) error {
+				return writeRows(ctx, in.format.Events(w, in.options), e.Rows(ctx), e.NextCursor)
+			}, e.NextCursor}, nil
+		},
+	}
+}
+
+// writeRows writes a whole file.
+func writeRows[T any](ctx context.Context, file export.Writer[T], rows iter.Seq2[*T, error], next func() string) error {
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		if err := file.Write(row); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return file.Close(next())
 }
 
 func exportSchema(event *huma.Schema) *huma.Schema {
@@ -100,38 +177,40 @@ func (q *query) flag(name string, fallback bool) bool {
 
 // exportRequest is what is asked for.
 type exportRequest struct {
-	report.ExportRequest
+	filter  analytics.Filter
+	limit   int
+	cursor  string
 	format  export.Format
 	options export.Options
 	window  window
 	query   *query
 }
 
-func (s *server) readExport(r *http.Request) (exportRequest, error) {
-	q := queryOf(r, exportParams)
+func (s *server) readExport(r *http.Request, x *exportOf, params []param) (*exportRequest, error) {
+	q := queryOf(r, params)
 	q.providerID = func(name string) string { return s.prices.Book().ProviderID(name) }
-	in := exportRequest{window: q.window(s.now()), query: q}
-	in.Filter = q.filter(in.window)
-	in.Limit = q.whole("limit", report.MaxExport, 1, report.MaxExport)
-	in.Cursor = q.cursor()
+	in := &exportRequest{window: q.window(s.now()), query: q}
+	in.filter = q.filter(in.window)
+	in.limit = q.whole("limit", report.MaxExport, 1, report.MaxExport)
+	in.cursor = q.cursor()
 	in.options = export.Options{BOM: q.flag("bom", false), Headless: !q.flag("header", true)}
-	formats := export.Formats()
-	names := make([]string, len(formats))
-	for i, f := range formats {
-		names[i] = f.Name
+	wanted := q.oneOf("format", x.formats...)
+	if wanted == "" {
+		wanted = x.formats[0]
 	}
-	wanted := q.oneOf("format", names...)
-	for i, f := range formats {
-		if f.Name == wanted || wanted == "" && i == 0 {
+	for _, f := range export.Formats() {
+		if f.Name == wanted {
 			in.format = f
 		}
+		if f.EventsOnly && f.Name == q.text("format") && !slices.Contains(x.formats, f.Name) {
+			q.bad("format", f.Name+" is for events only")
+		}
 	}
-	in.Aggregates = !in.format.Totals
 	return in, q.err()
 }
 
-func (s *server) exportEvents(w http.ResponseWriter, r *http.Request) {
-	in, err := s.readExport(r)
+func (s *server) export(w http.ResponseWriter, r *http.Request, x *exportOf, params []param) {
+	in, err := s.readExport(r, x, params)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -142,10 +221,10 @@ func (s *server) exportEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.exports.give(1)
 	asking, cancel := context.WithTimeout(r.Context(), s.timeout)
-	e, err := s.reports.Export(asking, in.ExportRequest)
+	e, err := x.ask(asking, in)
 	cancel()
 	if err == nil {
-		err = in.query.continues(&in.window, e.From, e.To)
+		err = in.query.continues(&in.window, e.from, e.to)
 	}
 	if err != nil {
 		s.fail(w, r, err)
@@ -153,10 +232,10 @@ func (s *server) exportEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", in.format.Media)
-	h.Set("Content-Disposition", `attachment; filename="`+in.fileName("events")+`"`)
+	h.Set("Content-Disposition", `attachment; filename="`+in.fileName(x.what)+`"`)
 	h.Set("Trailer", cursorTrailer)
-	if e.Total >= 0 {
-		h.Set(totalHeader, strconv.FormatInt(e.Total, 10))
+	if e.total >= 0 {
+		h.Set(totalHeader, strconv.FormatInt(e.total, 10))
 	}
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the file back
 	if r.Method == http.MethodHead {
@@ -167,7 +246,7 @@ func (s *server) exportEvents(w http.ResponseWriter, r *http.Request) {
 	// The server's deadlines are for short answers. Reading on is how a reader that
 	// leaves is noticed.
 	_ = out.rc.SetReadDeadline(time.Time{}) // a recorder in a test has none
-	if err := s.writeExport(r.Context(), out, &in, e); err != nil {
+	if err := e.write(r.Context(), out); err != nil {
 		if !out.begun {
 			for _, name := range []string{"Content-Disposition", "Trailer", totalHeader} {
 				h.Del(name)
@@ -178,25 +257,9 @@ func (s *server) exportEvents(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r.Context()).cause = fmt.Errorf("export cut off: %w", err)
 		panic(http.ErrAbortHandler) // nobody takes what is out for the whole
 	}
-	if next := e.NextCursor(); next != "" {
+	if next := e.next(); next != "" {
 		h.Set(cursorTrailer, next)
 	}
-}
-
-func (s *server) writeExport(ctx context.Context, out *paced, in *exportRequest, e *report.Export) error {
-	file := in.format.New(out, in.options)
-	for record, err := range e.Rows(ctx) {
-		if err != nil {
-			return err
-		}
-		if err := file.Write(record); err != nil {
-			return err
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return file.Close(e.NextCursor())
 }
 
 // fileName names what is in the file.

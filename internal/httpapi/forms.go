@@ -65,7 +65,7 @@ func dimensionList(most int) *huma.Schema {
 func columnList() *huma.Schema {
 	names := make([]string, 0, len(columns)+2)
 	for i := range columns {
-		names = append(names, columns[i].name)
+		names = append(names, columns[i].Name)
 	}
 	one := "(" + strings.Join(append(names, "names?"), "|") + ")"
 	return formed("^" + one + "(," + one + ")*$")

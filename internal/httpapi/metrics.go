@@ -93,6 +93,13 @@ func (m *Metrics) follow(s Streams) {
 	)
 }
 
+// writing counts exports when the numbers are read.
+func (m *Metrics) writing(exports *budget) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "costprof_exports_active", Help: "Exports being written.",
+	}, func() float64 { return float64(maxExports - exports.left()) }))
+}
+
 // watch shows the state of the cache, where there is one.
 func (m *Metrics) watch(c Cache) {
 	if c == nil {

@@ -1,11 +1,11 @@
 package httpapi
 
 import (
-	"bytes"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/costprof/costprof/internal/export"
 )
 
 // millis is a number of microseconds, written as milliseconds with at most three
@@ -15,7 +15,7 @@ type millis int64
 func millisOf(d time.Duration) millis { return millis(d.Microseconds()) }
 
 // MarshalJSON writes a decimal number.
-func (m millis) MarshalJSON() ([]byte, error) { return appendScaled(nil, int64(m), 3), nil }
+func (m millis) MarshalJSON() ([]byte, error) { return export.AppendDecimal(nil, int64(m), 3), nil }
 
 // Schema says what is written.
 func (millis) Schema(huma.Registry) *huma.Schema {
@@ -26,7 +26,9 @@ func (millis) Schema(huma.Registry) *huma.Schema {
 type thousandths int64
 
 // MarshalJSON writes a decimal number.
-func (n thousandths) MarshalJSON() ([]byte, error) { return appendScaled(nil, int64(n), 3), nil }
+func (n thousandths) MarshalJSON() ([]byte, error) {
+	return export.AppendDecimal(nil, int64(n), 3), nil
+}
 
 // Schema says what is written.
 func (thousandths) Schema(huma.Registry) *huma.Schema {
@@ -37,30 +39,11 @@ func (thousandths) Schema(huma.Registry) *huma.Schema {
 type millionths int64
 
 // MarshalJSON writes a decimal number.
-func (n millionths) MarshalJSON() ([]byte, error) { return appendScaled(nil, int64(n), 6), nil }
+func (n millionths) MarshalJSON() ([]byte, error) { return export.AppendDecimal(nil, int64(n), 6), nil }
 
 // Schema says what is written.
 func (millionths) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeNumber}
-}
-
-// appendScaled appends n ÷ 10^decimals without trailing zeros.
-func appendScaled(b []byte, n int64, decimals int) []byte {
-	u := uint64(n)
-	if n < 0 {
-		b = append(b, '-')
-		u = -u
-	}
-	digits := strconv.AppendUint(nil, u, 10)
-	for len(digits) <= decimals {
-		digits = append([]byte{'0'}, digits...)
-	}
-	point := len(digits) - decimals
-	b = append(b, digits[:point]...)
-	if fraction := bytes.TrimRight(digits[point:], "0"); len(fraction) > 0 {
-		b = append(append(b, '.'), fraction...)
-	}
-	return b
 }
 
 // mean is sum ÷ count, rounded half-even; of nothing it is 0. The sum must not

@@ -179,6 +179,14 @@ func (r failing) Export(context.Context, report.ExportRequest) (*report.Export, 
 	return nil, r.err
 }
 
+func (r failing) ExportBreakdown(context.Context, report.BreakdownRequest) (*report.Ranking[report.BreakdownRow], error) {
+	return nil, r.err
+}
+
+func (r failing) ExportPrompts(context.Context, report.PromptsRequest) (*report.Ranking[report.Prompt], error) {
+	return nil, r.err
+}
+
 func (r failing) Totals(context.Context, report.TotalsRequest) ([]report.Total, error) {
 	return nil, r.err
 }

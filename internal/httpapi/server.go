@@ -118,6 +118,7 @@ func New(p Params) (*API, error) {
 	}
 	s.metrics.follow(s.live)
 	s.metrics.watch(s.cache)
+	s.metrics.writing(s.exports)
 	var err error
 	routes := s.routes()
 	if s.document, err = s.mount(routes); err != nil {

@@ -32,6 +32,8 @@ type Breakdown struct {
 	Cost               money.Total
 	Calls              int64
 	Unpriced, Fallback int64
+	// Groups is how many rows the whole ranking has.
+	Groups int64
 	// NextCursor is "" after the last page.
 	NextCursor string
 }
@@ -51,6 +53,11 @@ func (s *Service) Breakdown(ctx context.Context, r BreakdownRequest) (Breakdown,
 	if err != nil {
 		return Breakdown{}, err
 	}
+	r.Limit = limit
+	return s.breakdown(ctx, r)
+}
+
+func (s *Service) breakdown(ctx context.Context, r BreakdownRequest) (Breakdown, error) {
 	if err := distinct("groupBy", r.GroupBy, MaxGroupBy); err != nil {
 		return Breakdown{}, err
 	}
@@ -61,13 +68,13 @@ func (s *Service) Breakdown(ctx context.Context, r BreakdownRequest) (Breakdown,
 	}
 	// Every total says how many of its calls have no price of ours.
 	measures := r.Measures | analytics.MeasureSource
-	q := analytics.Query{Filter: r.Filter, GroupBy: r.GroupBy, Measures: measures, Limit: limit, Offset: int(at.offset)}
+	q := analytics.Query{Filter: r.Filter, GroupBy: r.GroupBy, Measures: measures, Limit: r.Limit, Offset: int(at.offset)}
 	q.From, q.To, q.AsOf = at.from, at.to, at.asOf
 	t, err := s.Ledger.Query(ctx, q)
 	if err != nil {
 		return Breakdown{}, err
 	}
-	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, Rows: make([]BreakdownRow, len(t.Rows))}
+	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, Groups: t.Groups, Rows: make([]BreakdownRow, len(t.Rows))}
 	for i, row := range t.Rows {
 		if err := row.Fits(); err != nil {
 			return Breakdown{}, err

@@ -12,8 +12,18 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// MaxExport is the most events of one export; a cursor continues it.
+// MaxExport is the most rows of one export; a cursor continues it.
 const MaxExport = 1_000_000
+
+func exportSize(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return MaxExport, nil
+	case limit < 0 || limit > MaxExport:
+		return 0, fault.Field("limit", fmt.Sprintf("must be between 1 and %d", MaxExport))
+	}
+	return limit, nil
+}
 
 // ExportRequest asks for many events at once. Filter.Aggregates says whether
 // spans that only sum their children are among them.
@@ -46,14 +56,12 @@ type Export struct {
 // out, whatever arrives meanwhile and between one request and the next. Costs
 // are those at the time of reading: a correction shows in what is read after it.
 func (s *Service) Export(ctx context.Context, r ExportRequest) (*Export, error) {
-	switch {
-	case r.Limit == 0:
-		r.Limit = MaxExport
-	case r.Limit < 0 || r.Limit > MaxExport:
-		return nil, fault.Field("limit", fmt.Sprintf("must be between 1 and %d", MaxExport))
+	limit, err := exportSize(r.Limit)
+	if err != nil {
+		return nil, err
 	}
-	e := &Export{ledger: s.Ledger, question: question{kind: kindExport, filter: r.Filter}, limit: r.Limit, Total: -1}
-	e.query = store.EventQuery{Filter: r.Filter, Limit: r.Limit + 1}
+	e := &Export{ledger: s.Ledger, question: question{kind: kindExport, filter: r.Filter}, limit: limit, Total: -1}
+	e.query = store.EventQuery{Filter: r.Filter, Limit: limit + 1}
 	if r.Cursor != "" {
 		at, err := e.question.decode(r.Cursor)
 		if err != nil {
@@ -81,6 +89,7 @@ func (e *Export) Rows(ctx context.Context) iter.Seq2[*usage.Record, error] {
 		}
 		n := 0
 		var last store.EventKey
+		var held usage.Record // one for all rows, where each would be made anew
 		for record, err := range e.ledger.Events(ctx, e.query) {
 			if err != nil {
 				yield(nil, err)
@@ -92,7 +101,8 @@ func (e *Export) Rows(ctx context.Context) iter.Seq2[*usage.Record, error] {
 			}
 			n++
 			last = store.EventKey{Timestamp: record.Timestamp, ID: record.ID}
-			if !yield(&record, nil) {
+			held = record
+			if !yield(&held, nil) {
 				return
 			}
 		}

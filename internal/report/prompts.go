@@ -57,6 +57,11 @@ func (s *Service) Prompts(ctx context.Context, r PromptsRequest) (Prompts, error
 	if err != nil {
 		return Prompts{}, err
 	}
+	r.Limit = limit
+	return s.prompts(ctx, r)
+}
+
+func (s *Service) prompts(ctx context.Context, r PromptsRequest) (Prompts, error) {
 	ratio, calls := r.MinRatio, r.MinCalls
 	switch {
 	case ratio == 0:
@@ -75,7 +80,7 @@ func (s *Service) Prompts(ctx context.Context, r PromptsRequest) (Prompts, error
 	if err != nil {
 		return Prompts{}, err
 	}
-	q := analytics.BloatQuery{Filter: r.Filter, MinRatio: ratio, MinCalls: calls, Limit: limit, Offset: int(at.offset)}
+	q := analytics.BloatQuery{Filter: r.Filter, MinRatio: ratio, MinCalls: calls, Limit: r.Limit, Offset: int(at.offset)}
 	q.From, q.To, q.AsOf = at.from, at.to, at.asOf
 	t, err := s.Ledger.Bloat(ctx, q)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 type Service struct {
 	Ledger store.Ledger
 	Now    func() time.Time
-	// fewCells is for tests; 0 is the constant.
-	fewCells int
+	// fewCells and exportRows are for tests; 0 is the constant.
+	fewCells, exportRows int
 }
 
 // The sizes of a page.
