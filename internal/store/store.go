@@ -72,7 +72,8 @@ type Ledger interface {
 
 	// Events yields matching events, newest first, then by descending id: those
 	// that were stored when the first one was read, each once, whatever is stored
-	// or corrected meanwhile. The sequence ends after the first error.
+	// or corrected meanwhile. The sequence ends after the first error. Events may
+	// share one map of tags: it is for reading.
 	Events(ctx context.Context, q EventQuery) iter.Seq2[usage.Record, error]
 
 	// Get finds one event; filter limits where it may be found (its time bounds

@@ -1,7 +1,6 @@
 package duckdb
 
 import (
-	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -14,8 +13,7 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// columns lists the columns of events in the order of the table; appendRow
-// writes and scanRecord reads in this order.
+// columns lists the columns of events in the order of the table and of values.
 var columns = []string{
 	"id", "ts", "seq", "received", "cell", "trace", "span", "parent_span", "name", "event_id", "content",
 	"user_id", "session_id", "tagset",
@@ -25,8 +23,6 @@ var columns = []string{
 	"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
 	"cost", "saving", "source", "is_fallback", "price_id",
 }
-
-var columnList = strings.Join(columns, ", ")
 
 // row is one stored event between usage.Record and the table.
 type row struct {
@@ -107,86 +103,115 @@ func encodeUsage(c *usage.Counts) (driver.Value, error) {
 	return string(b), err
 }
 
-// scanned holds what one row of columns scans into.
-type scanned struct {
-	rec                                                    usage.Record
-	id                                                     duck.UUID
-	seq                                                    int64
-	cell                                                   int64
-	parent, name, eventID, user, session, errorCode        sql.NullString
-	usage, metadata, priceID                               sql.NullString
-	content                                                any
-	tagset, firstToken, promptBytes, billed, estimated     sql.NullInt64
-	tInput, tRead, tWrite, tWrite1h, tMediaIn, tOutput     int64
-	tReasoning, tMediaOut, latency, retries, total, saving int64
-	classes                                                [usage.NumClasses]int64
-	source                                                 uint8
+// readColumns are the columns that a record is made of, in the order in which
+// record takes them.
+var readColumns = []string{
+	"id", "ts", "received", "cell", "tagset", "trace", "span", "parent_span", "name", "event_id",
+	"user_id", "session_id", "error_code", "price_id", "metadata", "usage",
+	"t_input", "t_cache_read", "t_cache_write", "t_cache_write_1h", "t_media_in", "t_output", "t_reasoning", "t_media_out",
+	"latency", "first_token", "is_streaming", "is_error", "is_aggregate", "is_fallback", "retries", "source", "billed", "estimated", "saving",
+	"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
 }
 
-func (s *scanned) targets() []any {
-	r := &s.rec
-	t := []any{
-		&s.id, &r.Timestamp, &s.seq, &r.ReceivedAt, &s.cell, &r.TraceID, &r.SpanID, &s.parent, &s.name, &s.eventID, &s.content,
-		&s.user, &s.session, &s.tagset,
-		&s.tInput, &s.tRead, &s.tWrite, &s.tWrite1h, &s.tMediaIn, &s.tOutput, &s.tReasoning, &s.tMediaOut, &s.usage,
-		&s.latency, &s.firstToken, &r.Streaming, &r.Error, &r.Aggregate, &s.errorCode, &s.retries, &s.metadata, &s.promptBytes,
-		&s.billed, &s.estimated,
+var columnList = strings.Join(readColumns, ", ")
+
+// scanned holds one row of readColumns as the driver gives it: database/sql
+// converts into typed targets by reflection, which took longer than reading.
+type scanned []any
+
+func newScanned() (s scanned, targets []any) {
+	s = make(scanned, len(readColumns))
+	for i := range s {
+		targets = append(targets, &s[i])
 	}
-	for i := range s.classes {
-		t = append(t, &s.classes[i])
-	}
-	return append(t, &s.total, &s.saving, &s.source, &r.Fallback, &s.priceID)
+	return s, targets
 }
 
-// record completes the record but for what stands in its cell and its tag set;
-// the caller resolves those.
-func (s *scanned) record() (usage.Record, error) {
-	r := s.rec
-	r.ID = usage.ID(s.id)
-	r.Timestamp, r.ReceivedAt = r.Timestamp.UTC(), r.ReceivedAt.UTC()
-	r.ParentSpanID, r.Name, r.EventID = s.parent.String, s.name.String, s.eventID.String
-	r.UserID, r.SessionID, r.ErrorCode = s.user.String, s.session.String, s.errorCode.String
-	r.PriceID = s.priceID.String
-	r.RetryCount = s.retries
-	r.Latency = time.Duration(s.latency) * time.Microsecond
-	r.TimeToFirstToken = -1
-	if s.firstToken.Valid {
-		r.TimeToFirstToken = time.Duration(s.firstToken.Int64) * time.Microsecond
+// record fills r but for what stands in its cell and its tag set, 0 for none; the
+// caller resolves those.
+func (s scanned) record(r *usage.Record) (cell, tagset int64, err error) {
+	at := 0
+	next := func() any {
+		at++
+		return s[at-1]
 	}
-	if s.metadata.Valid {
-		r.Metadata = json.RawMessage(s.metadata.String)
+	text := func() string {
+		v, _ := next().(string) // NULL is ""
+		return v
 	}
-	r.Billed, r.Estimated = amount(s.billed), amount(s.estimated)
-	for i, c := range s.classes {
-		r.Classes[i] = money.USD(c)
+	whole := func() int64 {
+		v, _ := next().(int64)
+		return v
 	}
-	r.CacheSaving, r.Source = money.USD(s.saving), usage.Source(s.source)
-
-	if s.usage.Valid {
-		var m map[string]int64
-		if err := json.Unmarshal([]byte(s.usage.String), &m); err != nil {
-			return r, fmt.Errorf("event %s: stored usage: %w", r.ID, err)
+	flag := func() bool {
+		v, _ := next().(bool)
+		return v
+	}
+	instant := func() time.Time {
+		v, _ := next().(time.Time)
+		return v
+	}
+	amount := func() *money.USD {
+		n, ok := next().(int64)
+		if !ok {
+			return nil
 		}
-		for name, n := range m {
-			u, ok := usage.UnitByCount(name)
-			if !ok {
-				return r, fmt.Errorf("event %s: stored usage has the unknown count %q", r.ID, name)
-			}
-			r.Counts[u] = n
+		v := money.USD(n)
+		return &v
+	}
+
+	id, _ := next().([]byte)
+	if len(id) != len(r.ID) {
+		return 0, 0, fmt.Errorf("an event's id has %d bytes", len(id))
+	}
+	copy(r.ID[:], id)
+	r.Timestamp, r.ReceivedAt = instant(), instant()
+	cell, tagset = whole(), whole()
+	r.TraceID, r.SpanID, r.ParentSpanID, r.Name, r.EventID = text(), text(), text(), text(), text()
+	r.UserID, r.SessionID, r.ErrorCode, r.PriceID = text(), text(), text(), text()
+	if metadata := text(); metadata != "" {
+		r.Metadata = json.RawMessage(metadata)
+	}
+	if counts := text(); counts != "" {
+		if err := decodeUsage(counts, &r.Counts); err != nil {
+			return 0, 0, fmt.Errorf("event %s: %w", r.ID, err)
 		}
 	}
 	c := &r.Counts
-	c[usage.Input] = s.tInput + s.tRead + s.tWrite + s.tWrite1h + s.tMediaIn
-	c[usage.CacheRead], c[usage.CacheWrite], c[usage.CacheWrite1h] = s.tRead, s.tWrite, s.tWrite1h
-	c[usage.Output] = s.tOutput + s.tReasoning + s.tMediaOut
-	c[usage.Reasoning] = s.tReasoning
-	return r, nil
+	input := whole()
+	c[usage.CacheRead], c[usage.CacheWrite], c[usage.CacheWrite1h] = whole(), whole(), whole()
+	c[usage.Input] = input + c[usage.CacheRead] + c[usage.CacheWrite] + c[usage.CacheWrite1h] + whole()
+	output := whole()
+	c[usage.Reasoning] = whole()
+	c[usage.Output] = output + c[usage.Reasoning] + whole()
+	r.Latency, r.TimeToFirstToken = time.Duration(whole())*time.Microsecond, -1
+	if first, ok := next().(int64); ok {
+		r.TimeToFirstToken = time.Duration(first) * time.Microsecond
+	}
+	r.Streaming, r.Error, r.Aggregate, r.Fallback = flag(), flag(), flag(), flag()
+	retries, _ := next().(int32)
+	source, _ := next().(uint8)
+	r.RetryCount, r.Source = int64(retries), usage.Source(source)
+	r.Billed, r.Estimated = amount(), amount()
+	r.CacheSaving = money.USD(whole())
+	for i := range r.Classes {
+		r.Classes[i] = money.USD(whole())
+	}
+	return cell, tagset, nil
 }
 
-func amount(n sql.NullInt64) *money.USD {
-	if !n.Valid {
-		return nil
+// decodeUsage reads what encodeUsage wrote.
+func decodeUsage(text string, c *usage.Counts) error {
+	var m map[string]int64
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return fmt.Errorf("stored usage: %w", err)
 	}
-	v := money.USD(n.Int64)
-	return &v
+	for name, n := range m {
+		u, ok := usage.UnitByCount(name)
+		if !ok {
+			return fmt.Errorf("stored usage has the unknown count %q", name)
+		}
+		c[u] = n
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -28,6 +27,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 		after, left := q.After, q.Limit
 		asOf := q.AsOf
 		for {
+			begin := time.Now()
 			want := chunk
 			if q.Limit > 0 {
 				want = min(chunk, left)
@@ -48,6 +48,10 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 			}
 			end := page[len(page)-1]
 			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
+			if err := store.GiveWay(ctx, time.Since(begin), e.queued.Load); err != nil {
+				yield(usage.Record{}, err)
+				return
+			}
 		}
 	}
 }
@@ -131,21 +135,20 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 	var cellOf, setOf []int64
 	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
-	var s scanned
-	targets := s.targets()
+	s, targets := newScanned()
 	for rows.Next() {
-		s = scanned{}
 		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
-		r, err := s.record()
+		out = append(out, usage.Record{})
+		cell, set, err := s.record(&out[len(out)-1])
 		if err != nil {
 			return nil, err
 		}
-		out, cellOf, setOf = append(out, r), append(cellOf, s.cell), append(setOf, s.tagset.Int64)
-		cells[s.cell] = nil
-		if s.tagset.Valid {
-			tags[s.tagset.Int64] = nil
+		cellOf, setOf = append(cellOf, cell), append(setOf, set)
+		cells[cell] = nil
+		if set != 0 {
+			tags[set] = nil
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -161,7 +164,7 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 	for i := range out {
 		cells[cellOf[i]].Fill(&out[i].Event)
 		if n := setOf[i]; n != 0 {
-			out[i].Tags = maps.Clone(tags[n])
+			out[i].Tags = tags[n]
 		}
 	}
 	return out, nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"strings"
 	"time"
 
@@ -30,6 +29,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 		after, left := q.After, q.Limit
 		filter := q.Filter
 		for {
+			begin := time.Now()
 			want := chunk
 			if q.Limit > 0 {
 				want = min(chunk, left)
@@ -57,6 +57,10 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 			}
 			end := page[len(page)-1]
 			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
+			if err := store.GiveWay(ctx, time.Since(begin), e.queued.Load); err != nil {
+				yield(usage.Record{}, err)
+				return
+			}
 		}
 	}
 }
@@ -111,9 +115,11 @@ func readRecords(ctx context.Context, tx pgx.Tx, text string, args ...any) ([]us
 	var cellOf, setOf []int64
 	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
+	var s scanned
+	targets := s.targets()
 	for rows.Next() {
-		var s scanned
-		if err := rows.Scan(s.targets()...); err != nil {
+		s = scanned{}
+		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
 		r, err := s.record()
@@ -145,7 +151,7 @@ func readRecords(ctx context.Context, tx pgx.Tx, text string, args ...any) ([]us
 		}
 		c.Fill(&out[i].Event)
 		if n := setOf[i]; n != 0 {
-			out[i].Tags = maps.Clone(tags[n])
+			out[i].Tags = tags[n]
 		}
 	}
 	return out, nil
