@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,34 +150,12 @@ func TestTwoServersOneDatabase(t *testing.T) {
 	t.Logf("%d events acknowledged by two servers over %d kills", len(acked)*size, kills)
 }
 
-// services runs tools/services.sh for a server of the test's own and gives what
-// it prints.
-func services(t *testing.T, command string) string {
-	t.Helper()
-	cmd := exec.Command("bash", "../../tools/services.sh", command)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEST_") }),
-		"SERVICES_NAME=outage", "SERVICES_ONLY=postgres")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("services %s: %v", command, err)
-	}
-	return string(out)
-}
-
 // While the database is away nothing is acknowledged: the answers are 503 with
 // Retry-After. When it is back the server goes on by itself.
 func TestDatabaseOutage(t *testing.T) {
-	testserver.Postgres(t)
+	own := testserver.NewOwn(t, "outage")
 	bin := binary(t)
-	t.Cleanup(func() { services(t, "stop") })
-	start := func() string {
-		m := regexp.MustCompile(`TEST_DATABASE_URL='([^']*)'`).FindStringSubmatch(services(t, "start"))
-		if m == nil {
-			t.Skip("no PostgreSQL of the test's own can be started here")
-		}
-		return m[1]
-	}
-	db, addr := start(), freeAddress(t)
+	db, addr := own.URL, freeAddress(t)
 	base := "http://" + addr
 	p := startOn(t, bin, db, addr)
 	defer p.kill()
@@ -206,7 +182,7 @@ func TestDatabaseOutage(t *testing.T) {
 			send(http.StatusAccepted)
 			n++
 		}
-		services(t, "halt")
+		own.Halt()
 		for range 3 {
 			if res := send(http.StatusServiceUnavailable); res.Header.Get("Retry-After") == "" {
 				t.Error("503 without Retry-After")
@@ -223,7 +199,7 @@ func TestDatabaseOutage(t *testing.T) {
 				t.Errorf("%s while the database is away: %s, want 503", path, res.Status)
 			}
 		}
-		start()
+		own.Start()
 		waitReady(t, base, p)
 	}
 	send(http.StatusAccepted)

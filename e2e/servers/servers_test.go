@@ -71,6 +71,27 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// connect opens a connection that goes with the test.
+func connect(t *testing.T, db string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// status asks once; 0 is no answer.
+func status(u string) int {
+	res, err := http.Get(u)
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
 // process is a server that the test starts and ends.
 type process struct {
 	t   *testing.T
@@ -99,7 +120,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// world is two servers and their Redis.
+// world is two servers and their Redis, on a database of the given PostgreSQL server.
 type world struct {
 	t       *testing.T
 	db      string
@@ -108,13 +129,13 @@ type world struct {
 	urls    [2]string
 }
 
-func newWorld(t *testing.T, env ...string) *world {
+func newWorld(t *testing.T, server string, env ...string) *world {
 	t.Helper()
 	testserver.Redis(t)
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("no redis-server is installed that the test could stop and start")
 	}
-	w := &world{t: t, db: testserver.Database(t)}
+	w := &world{t: t, db: testserver.DatabaseOn(t, server)}
 	redis := freeAddress(t)
 	_, port, _ := net.SplitHostPort(redis)
 	w.redis = &process{t: t, bin: "redis-server", arg: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}
@@ -237,7 +258,8 @@ func follow(t *testing.T, ctx context.Context, base string, done *sync.WaitGroup
 }
 
 func TestServersUnderFaults(t *testing.T) {
-	w := newWorld(t)
+	postgres := testserver.NewOwn(t, "servers")
+	w := newWorld(t, postgres.URL)
 	ctx, stop := context.WithCancel(t.Context())
 	var following, loading sync.WaitGroup
 	var followers []*follower
@@ -267,12 +289,18 @@ func TestServersUnderFaults(t *testing.T) {
 		before := acked.Load()
 		until(t, "batches are acknowledged", func() bool { return acked.Load() >= before+10 })
 	}
-	conn, err := pgx.Connect(t.Context(), w.db)
-	if err != nil {
-		t.Fatal(err)
+	// degraded waits until both servers say that Redis is away, which the interface
+	// promises within 5 seconds.
+	degraded := func() {
+		t.Helper()
+		begin := time.Now()
+		w.cache(0, "degraded")
+		w.cache(1, "degraded")
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("it took %s until both servers said that Redis is away", took)
+		}
 	}
-	defer conn.Close(context.Background())
-	for round := range 2 {
+	for round := range 3 {
 		more()
 		w.servers[round%2].kill()
 		more()
@@ -280,23 +308,32 @@ func TestServersUnderFaults(t *testing.T) {
 		w.ready(round % 2)
 		more()
 		w.redis.kill() // it has nothing on disk
-		w.cache(0, "degraded")
+		degraded()
 		more()
 		w.redis.start()
 		w.cache(0, "ok")
 		w.cache(1, "ok")
 		more()
 		w.redis.signal(syscall.SIGSTOP)
-		w.cache(1, "degraded")
+		degraded()
 		more()
 		w.redis.signal(syscall.SIGCONT)
 		w.cache(0, "ok")
 		w.cache(1, "ok")
 		more()
-		// The database ends all connections, as when it restarts.
-		if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+		// The database ends all connections, and later stops as in a crash and restarts.
+		admin := connect(t, w.db)
+		if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
 			t.Fatal(err)
 		}
+		more()
+		postgres.Halt()
+		for i := range w.servers {
+			until(t, "a server says that its database is away", func() bool { return status(w.urls[i]+"/health/ready") == http.StatusServiceUnavailable })
+		}
+		postgres.Start()
+		w.ready(0)
+		w.ready(1)
 		more()
 	}
 	unload()
@@ -313,6 +350,7 @@ func TestServersUnderFaults(t *testing.T) {
 	}
 	stop()
 	following.Wait()
+	conn := connect(t, w.db)
 	for _, text := range []string{`SELECT count(*), sum(cost)::BIGINT FROM events`, `SELECT sum(calls)::BIGINT, sum(c_unsplit)::BIGINT FROM hours`} {
 		var n, cost int64
 		if err := conn.QueryRow(t.Context(), text).Scan(&n, &cost); err != nil {
@@ -333,7 +371,7 @@ func TestServersUnderFaults(t *testing.T) {
 // The last allowed request and the first refused one may come to any server.
 func TestOneRateLimit(t *testing.T) {
 	const most = 60
-	w := newWorld(t, "API_KEYS=a-key-of-sixteen-characters", fmt.Sprint("RATE_LIMIT_MAX_REQUESTS=", most))
+	w := newWorld(t, testserver.Postgres(t), "API_KEYS=a-key-of-sixteen-characters", fmt.Sprint("RATE_LIMIT_MAX_REQUESTS=", most))
 	if left := 15*time.Minute - time.Duration(time.Now().UnixNano())%(15*time.Minute); left < 20*time.Second {
 		time.Sleep(left + time.Second) // not over the edge of a window
 	}
@@ -374,7 +412,7 @@ func TestOneRateLimit(t *testing.T) {
 // A price that one server was told prices the other's calls, and the run that it
 // started goes on when its server is killed.
 func TestPricesOnBothServers(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, testserver.Postgres(t))
 	ask := func(method, path, body string) (int, []byte) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))

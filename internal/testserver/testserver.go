@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	neturl "net/url"
 	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +28,12 @@ func Postgres(t testing.TB) string {
 // URL.
 func Database(t testing.TB) string {
 	t.Helper()
-	server := Postgres(t)
+	return DatabaseOn(t, Postgres(t))
+}
+
+// DatabaseOn is Database on the server with the given URL.
+func DatabaseOn(t testing.TB, server string) string {
+	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
 	admin := func(ctx context.Context, text string) {
 		conn, err := pgx.Connect(ctx, server)
@@ -53,6 +60,51 @@ func Database(t testing.TB) string {
 func Redis(t testing.TB) string {
 	t.Helper()
 	return url(t, "redis", "TEST_REDIS_URL")
+}
+
+// Own is a PostgreSQL server of the test's own, which it may take away: halt stops
+// it as a crash would, and start brings it back at the same address, with its data. It goes
+// with the test. name keeps tests that run at the same time apart; the test's
+// package lies two directories below the module's.
+type Own struct {
+	t    testing.TB
+	name string
+	// URL is where it listens.
+	URL string
+}
+
+var printed = regexp.MustCompile(`TEST_DATABASE_URL='([^']*)'`)
+
+// NewOwn starts a server of the test's own, with the rules of Postgres.
+func NewOwn(t testing.TB, name string) *Own {
+	t.Helper()
+	Postgres(t)
+	o := &Own{t: t, name: name}
+	t.Cleanup(func() { o.run("stop") })
+	m := printed.FindStringSubmatch(o.run("start"))
+	if m == nil {
+		t.Skip("no PostgreSQL of the test's own can be started here")
+	}
+	o.URL = m[1]
+	return o
+}
+
+// Halt stops the server as a crash would.
+func (o *Own) Halt() { o.t.Helper(); o.run("halt") }
+
+// Start brings the server back.
+func (o *Own) Start() { o.t.Helper(); o.run("start") }
+
+func (o *Own) run(command string) string {
+	o.t.Helper()
+	cmd := exec.Command("bash", "../../tools/services.sh", command)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEST_") }),
+		"SERVICES_NAME="+o.name, "SERVICES_ONLY=postgres")
+	out, err := cmd.Output()
+	if err != nil {
+		o.t.Fatalf("services %s: %v", command, err)
+	}
+	return string(out)
 }
 
 func url(t testing.TB, service, variable string) string {
