@@ -23,8 +23,9 @@ type server struct {
 	log   *os.File
 }
 
-// start runs the server on a ledger and waits until it is ready.
-func start(ctx context.Context, o options, at place) (*server, error) {
+// start runs the server on a ledger, with further settings, and waits until it is
+// ready.
+func start(ctx context.Context, o options, at place, env ...string) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func start(ctx context.Context, o options, at place) (*server, error) {
 	}
 	s := &server{url: "http://" + addr, log: log}
 	s.cmd = exec.CommandContext(ctx, o.server, "serve")
-	s.cmd.Env = append(os.Environ(), at.env(), "COSTPROF_LISTEN="+addr, "LOG_LEVEL=warn")
+	s.cmd.Env = append(append(os.Environ(), at.env(), "COSTPROF_LISTEN="+addr, "LOG_LEVEL=warn"), env...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = 30 * time.Second
