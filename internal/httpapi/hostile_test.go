@@ -81,6 +81,9 @@ func TestHostileBodies(t *testing.T) {
 				if len(a.body) > 20_000 {
 					t.Errorf("the answer has %d bytes", len(a.body))
 				}
+				if said := string(a.body); name == "a name twice" && !strings.Contains(said, "twice") && !strings.Contains(said, "duplicate") {
+					t.Errorf("the repeated name is not what is wrong: %s", said)
+				}
 				// TotalAlloc counts garbage too, and the harness itself.
 				if used := after.TotalAlloc - before.TotalAlloc; used > 60*uint64(r.most) {
 					t.Errorf("a body of %d bytes allocated %d MiB", len(body), used>>20)

@@ -369,11 +369,13 @@ func hostileBodies() map[string]string {
 	}
 	many := keys("")
 	many = many[:strings.LastIndexByte(many[:10_000], ',')]
+	tags := strings.ReplaceAll(keys(""), ":1", `:""`)
+	tags = tags[:strings.LastIndexByte(tags[:size-40], ',')]
 	return map[string]string{
 		"a million members":  `{` + keys("") + `,"events":[]}`,
 		"a million fields":   `{"events":[{` + keys("") + `}]}`,
 		"a million usages":   `{"events":[{"usage":{` + keys("") + `}}]}`,
-		"a million tags":     `{"events":[{"tags":{` + strings.ReplaceAll(keys(""), ":1", `:""`)[:size/2],
+		"a million tags":     `{"events":[{"tags":{` + tags + `}}]}`,
 		"bad tags":           `{"events":[{"tags":{` + keys("t") + `}}]}`,
 		"tiny events":        `{"events":[` + strings.Repeat("{},", size/3) + `{}]}`,
 		"scalars":            `{"events":[` + strings.Repeat("1,", size/2) + `1]}`,
