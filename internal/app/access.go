@@ -7,6 +7,7 @@ import (
 	"github.com/costprof/costprof/internal/auth"
 	"github.com/costprof/costprof/internal/httpapi"
 	"github.com/costprof/costprof/internal/limit"
+	"github.com/costprof/costprof/internal/secrets"
 	"github.com/costprof/costprof/internal/store"
 )
 
@@ -17,7 +18,12 @@ func openAccess(ctx context.Context, p Params, engine store.Engine) (*auth.Servi
 	if err != nil {
 		return nil, err
 	}
-	a := auth.Params{Catalog: engine, Static: static, JWTSecret: []byte(c.JWTSecret), Shared: severalServers(c), Now: time.Now, Log: p.Log}
+	keys, err := c.EncryptionKeys()
+	if err != nil {
+		return nil, err
+	}
+	keeper := &secrets.Keeper{Settings: engine, Keys: keys, Now: time.Now}
+	a := auth.Params{Catalog: engine, Secrets: keeper, Static: static, JWTSecret: []byte(c.JWTSecret), Shared: severalServers(c), Now: time.Now, Log: p.Log}
 	if c.OIDCIssuer != "" {
 		a.OIDC = &auth.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, RoleClaim: c.OIDCRoleClaim, ProjectClaim: c.OIDCProjectClaim}
 	}

@@ -82,6 +82,14 @@ func (c *catalog) GetSetting(_ context.Context, name string) ([]byte, error) {
 	return nil, fault.New(fault.NotFound, "no setting")
 }
 
+func (c *catalog) ReplaceSetting(_ context.Context, name string, _, now []byte, e store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings[name] = now
+	c.audit = append(c.audit, e)
+	return nil
+}
+
 func (c *catalog) InitSetting(_ context.Context, name string, value []byte) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +110,7 @@ type clock struct{ now time.Time }
 func open(t *testing.T, c *catalog, change ...func(*auth.Params)) (*auth.Service, *clock) {
 	t.Helper()
 	at := &clock{noon}
-	p := auth.Params{Catalog: c, Now: func() time.Time { return at.now }, Log: slog.New(slog.DiscardHandler)}
+	p := auth.Params{Catalog: c, Secrets: c, Now: func() time.Time { return at.now }, Log: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&p)
 	}

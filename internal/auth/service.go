@@ -24,6 +24,9 @@ type Catalog interface {
 // Params are what a Service is made of. Catalog, Now and Log are required.
 type Params struct {
 	Catalog Catalog
+	// Secrets keeps the key that sessions are signed with; nil makes one for this
+	// process, for those who let nobody sign in.
+	Secrets store.Settings
 	// Static are the keys of the settings.
 	Static []Static
 	// JWTSecret verifies tokens signed with HS256; empty takes none.
@@ -59,11 +62,11 @@ type table struct {
 	list   []store.Key
 }
 
-// The settings of the ledger that belong to this package.
-const (
-	closedSetting  = "access.closed"
-	sessionSetting = "access.session-key"
-)
+// closedSetting is the setting of the ledger that says that it is closed.
+const closedSetting = "access.closed"
+
+// SessionKey is the name of the secret that sessions are signed with.
+const SessionKey = "access.session-key"
 
 // Open reads the keys. The context bounds the work of tokens' issuers for as
 // long as the service lives.
@@ -82,8 +85,10 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 	var fresh [32]byte
 	_, _ = rand.Read(fresh[:]) // never fails
 	var err error
-	if s.signing, err = s.setting(ctx, sessionSetting, fresh[:]); err != nil {
-		return nil, fmt.Errorf("read the key of sessions: %w", err)
+	if s.signing = fresh[:]; p.Secrets != nil {
+		if s.signing, err = s.setting(ctx, p.Secrets, SessionKey, fresh[:]); err != nil {
+			return nil, fmt.Errorf("read the key of sessions: %w", err)
+		}
 	}
 	if len(p.JWTSecret) > 0 {
 		s.tokens = append(s.tokens, &shared{secret: p.JWTSecret, now: p.Now})
@@ -103,7 +108,7 @@ func Open(ctx context.Context, p Params) (*Service, error) {
 // configured, by any server on it.
 func (s *Service) close(ctx context.Context, configured bool) error {
 	if configured {
-		if _, err := s.setting(ctx, closedSetting, []byte("1")); err != nil {
+		if _, err := s.setting(ctx, s.Catalog, closedSetting, []byte("1")); err != nil {
 			return fmt.Errorf("close the ledger: %w", err)
 		}
 		s.closed.Store(true)
@@ -125,12 +130,12 @@ func (s *Service) Closed() bool { return s.closed.Load() }
 // setting gives a value of the ledger, made now when there is none. A ledger that
 // takes nothing now, for want of space, is no reason not to answer from it: then
 // the value holds for this process.
-func (s *Service) setting(ctx context.Context, name string, fresh []byte) ([]byte, error) {
-	kept, err := s.Catalog.GetSetting(ctx, name)
+func (s *Service) setting(ctx context.Context, in store.Settings, name string, fresh []byte) ([]byte, error) {
+	kept, err := in.GetSetting(ctx, name)
 	if fault.CodeOf(err) != fault.NotFound {
 		return kept, err
 	}
-	kept, err = s.Catalog.InitSetting(ctx, name, fresh)
+	kept, err = in.InitSetting(ctx, name, fresh)
 	if fault.CodeOf(err) == fault.Unavailable {
 		s.Log.Warn("a setting could not be kept and holds until the server stops", "setting", name, "error", err)
 		return fresh, nil

@@ -61,8 +61,9 @@ type root struct {
 	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`
 	Jobs      jobsCmd      `cmd:"" help:"Show background work."`
 
-	Keys  keysCmd  `cmd:"" help:"Say who may come in: make, list, rotate and revoke API keys."`
-	Audit auditCmd `cmd:"" help:"Show what was changed, and by whom."`
+	Keys    keysCmd    `cmd:"" help:"Say who may come in: make, list, rotate and revoke API keys."`
+	Audit   auditCmd   `cmd:"" help:"Show what was changed, and by whom."`
+	Secrets secretsCmd `cmd:"" help:"Seal what a ledger keeps secret with another key."`
 
 	Backup  backupCmd  `cmd:"" help:"Write everything a ledger stores to a file."`
 	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup."`

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/secrets"
 )
 
 // minJWTSecret is the least length of JWT_SECRET: that of the hash it is used
@@ -19,6 +20,9 @@ func (c *Config) validateAccess() error {
 	}
 	if c.JWTSecret != "" && len(c.JWTSecret) < minJWTSecret {
 		return bad("jwt-secret", "JWT_SECRET", fmt.Sprintf("must be at least %d bytes", minJWTSecret))
+	}
+	if _, err := c.EncryptionKeys(); err != nil {
+		return err
 	}
 	switch u, err := url.Parse(c.OIDCIssuer); {
 	case c.OIDCIssuer == "" && c.OIDCAudience != "":
@@ -75,6 +79,15 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 		out = append(out, p.Masked())
 	}
 	return out, nil
+}
+
+// EncryptionKeys are the keys of EncryptionKey, the one that seals first.
+func (c *Config) EncryptionKeys() (secrets.Keys, error) {
+	k, err := secrets.ParseKeys(c.EncryptionKey)
+	if err != nil {
+		return k, bad("encryption-key", "ENCRYPTION_KEY", err.Error())
+	}
+	return k, nil
 }
 
 // Protected says whether the settings ask whoever comes for a credential.

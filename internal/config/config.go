@@ -49,6 +49,8 @@ type Config struct {
 	OIDCRoleClaim    string   `name:"oidc-role-claim" env:"OIDC_ROLE_CLAIM" default:"role" help:"Claim that holds the role."`
 	OIDCProjectClaim string   `name:"oidc-project-claim" env:"OIDC_PROJECT_CLAIM" default:"project" help:"Claim that holds the project; a token without it is for all."`
 
+	EncryptionKey []string `name:"encryption-key" env:"ENCRYPTION_KEY" sep:"," placeholder:"SECRET[,OLD…]" help:"Seal the secrets that the ledger keeps with it: 32 bytes in base64 or hexadecimal. Further ones only open what they sealed."`
+
 	RateLimitEvents   int      `name:"rate-limit-events" env:"RATE_LIMIT_EVENTS" default:"10000" help:"Event batches an hour, by key or else by client address; 0 is any number."`
 	RateLimitRequests int      `name:"rate-limit-max-requests" env:"RATE_LIMIT_MAX_REQUESTS" default:"1000" help:"Other requests in 15 minutes; 0 is any number."`
 	RateLimitExport   int      `name:"rate-limit-export" env:"RATE_LIMIT_EXPORT" default:"10" help:"Exports a minute; 0 is any number."`

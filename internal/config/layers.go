@@ -20,7 +20,7 @@ const EnvFile = ".env"
 // does not have. Whoever sets one relies on it, some of them to keep others out,
 // so the server must not start as if nothing had been said.
 var unsupported = []string{
-	"ENCRYPTION_KEY", "ALLOW_PRIVATE_TARGETS", "COSTPROF_CAPTURE_PROMPTS",
+	"ALLOW_PRIVATE_TARGETS", "COSTPROF_CAPTURE_PROMPTS",
 	"WS_MAX_CONNECTIONS",
 }
 

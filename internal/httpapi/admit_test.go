@@ -35,7 +35,7 @@ func closed(t *testing.T, change ...func(*Params)) *fixture {
 
 func (c *memoryCatalog) authority(t *testing.T, p auth.Params) *auth.Service {
 	t.Helper()
-	p.Catalog = c
+	p.Catalog, p.Secrets = c, c
 	s, err := auth.Open(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)

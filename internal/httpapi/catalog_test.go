@@ -179,6 +179,14 @@ func (c *memoryCatalog) GetSetting(_ context.Context, name string) ([]byte, erro
 	return nil, fault.New(fault.NotFound, "there is no setting %q", name)
 }
 
+func (c *memoryCatalog) ReplaceSetting(_ context.Context, name string, _, now []byte, e store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings[name] = now
+	c.audit = append(c.audit, e)
+	return nil
+}
+
 func (c *memoryCatalog) InitSetting(_ context.Context, name string, value []byte) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

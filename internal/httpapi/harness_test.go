@@ -120,7 +120,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 // authorize opens who may come in over the fixture's catalog.
 func (f *fixture) authorize(p auth.Params) *auth.Service {
 	f.Helper()
-	p.Catalog, p.Now, p.Log = f.catalog, func() time.Time { return f.now }, slog.New(slog.DiscardHandler)
+	p.Catalog, p.Secrets, p.Now, p.Log = f.catalog, f.catalog, func() time.Time { return f.now }, slog.New(slog.DiscardHandler)
 	s, err := auth.Open(f.Context(), p)
 	if err != nil {
 		f.Fatal(err)

@@ -61,4 +61,8 @@ type Settings interface {
 	// InitSetting stores the value unless there is one, and returns the one that is
 	// kept: of two servers that start at once, both get the same.
 	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
+	// ReplaceSetting keeps the value now, with its audit entry. fault.Conflict when
+	// the one that is kept is not was; a setting that is not there is no conflict but
+	// fault.NotFound.
+	ReplaceSetting(ctx context.Context, name string, was, now []byte, entry AuditEntry) error
 }

@@ -136,3 +136,23 @@ func (e *Engine) InitSetting(ctx context.Context, name string, value []byte) ([]
 	}
 	return base64.StdEncoding.DecodeString(kept)
 }
+
+// ReplaceSetting implements store.Settings.
+func (e *Engine) ReplaceSetting(ctx context.Context, name string, was, now []byte, entry store.AuditEntry) error {
+	return e.change(ctx, func(ctx context.Context, c *sql.Conn) error {
+		var kept string
+		err := c.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = ?`, name).Scan(&kept)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no setting %q", name)
+		case err != nil:
+			return err
+		case kept != base64.StdEncoding.EncodeToString(was):
+			return fault.New(fault.Conflict, "the setting %q was changed meanwhile", name)
+		}
+		if _, err := c.ExecContext(ctx, `UPDATE settings SET value = ? WHERE name = ?`, base64.StdEncoding.EncodeToString(now), name); err != nil {
+			return err
+		}
+		return insertAudit(ctx, c, entry)
+	})
+}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,4 +110,27 @@ func (e *Engine) InitSetting(ctx context.Context, name string, value []byte) ([]
 		return tx.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1`, name).Scan(&kept)
 	})
 	return kept, err
+}
+
+// ReplaceSetting implements store.Settings.
+func (e *Engine) ReplaceSetting(ctx context.Context, name string, was, now []byte, entry store.AuditEntry) error {
+	return e.alter(ctx, func(tx pgx.Tx) error {
+		var kept []byte
+		err := tx.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1 FOR UPDATE`, name).Scan(&kept)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return fault.New(fault.NotFound, "there is no setting %q", name)
+		case err != nil:
+			return err
+		case !bytes.Equal(kept, was):
+			return fault.New(fault.Conflict, "the setting %q was changed meanwhile", name)
+		}
+		if now == nil {
+			now = []byte{}
+		}
+		if _, err := tx.Exec(ctx, `UPDATE settings SET value = $2 WHERE name = $1`, name, now); err != nil {
+			return err
+		}
+		return insertAudit(ctx, tx, entry)
+	})
 }

@@ -150,4 +150,23 @@ func testSettings(t *testing.T, open Opener) {
 	if v, err := e.GetSetting(ctx(t), "y"); err != nil || len(v) != 0 {
 		t.Errorf("an empty setting: %q, %v", v, err)
 	}
+	for _, tc := range []struct {
+		name     string
+		was, now []byte
+		want     fault.Code
+	}{
+		{"x", kept, []byte("\x00new\xff"), ""}, {"x", kept, []byte("newer"), fault.Conflict}, {"x", nil, []byte("newer"), fault.Conflict},
+		{"y", []byte{}, []byte("full"), ""}, {"z", nil, []byte("none"), fault.NotFound},
+	} {
+		err := e.ReplaceSetting(ctx(t), tc.name, tc.was, tc.now, entry("replace"))
+		if tc.want == "" && err != nil || tc.want != "" && fault.CodeOf(err) != tc.want {
+			t.Errorf("replacing %q of %s: %v, want %q", tc.was, tc.name, err, tc.want)
+		}
+	}
+	if v, err := e.GetSetting(ctx(t), "x"); err != nil || string(v) != "\x00new\xff" {
+		t.Errorf("replaced: %q, %v", v, err)
+	}
+	if log, err := e.ListAudit(ctx(t), 0, 10); err != nil || len(log) != 2 {
+		t.Errorf("audit %+v, %v", log, err)
+	}
 }
