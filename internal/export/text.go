@@ -19,7 +19,7 @@ import (
 // as it was.
 func appendCell(b []byte, s string) []byte {
 	guarded := s != "" && (formula(s[0]) || s[0] == '\'' && len(s) > 1 && (formula(s[1]) || s[1] == '\''))
-	if !strings.ContainsAny(s, "\",\r\n") {
+	if !needsQuotes(s) {
 		if guarded {
 			b = append(b, '\'')
 		}
@@ -38,6 +38,18 @@ func appendCell(b []byte, s string) []byte {
 		s = s[i+1:]
 	}
 	return append(append(b, s...), '"')
+}
+
+// needsQuotes is strings.ContainsAny for texts of a few bytes, in a fraction of the
+// time.
+func needsQuotes(s string) bool {
+	for i := range len(s) {
+		switch s[i] {
+		case '"', ',', '\r', '\n':
+			return true
+		}
+	}
+	return false
 }
 
 func formula(c byte) bool {

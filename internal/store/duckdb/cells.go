@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"maps"
 	"strings"
 
 	duck "github.com/duckdb/duckdb-go/v2"
@@ -67,6 +68,30 @@ func (c *cellCache) intern(ctx context.Context, w *writer, recs []*usage.Record)
 		}
 	}
 	return out, nil
+}
+
+// knownCells are cells by number that one reader met: a combination never changes.
+type knownCells map[int64]*sqlquery.Cell
+
+// maxKnownCells bounds them; when full they start anew.
+const maxKnownCells = 10_000
+
+// read completes known with the cells that are missing of those wanted.
+func (known knownCells) read(ctx context.Context, q querier, wanted []int64) error {
+	if len(known) > maxKnownCells {
+		clear(known)
+	}
+	missing := map[int64]*sqlquery.Cell{}
+	for _, id := range wanted {
+		if known[id] == nil {
+			missing[id] = nil
+		}
+	}
+	if err := readCells(ctx, q, missing); err != nil {
+		return err
+	}
+	maps.Copy(known, missing)
+	return nil
 }
 
 // readCells gives cells by number.

@@ -1,11 +1,13 @@
 package duckdb
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -16,29 +18,27 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// chunk is how many events are read at a time: the engine's client holds a whole
-// result in memory.
-const chunk = 5_000
-
-// Events implements store.Ledger. It reads in chunks, each bounded in time by
-// how many events the spans hold, so that a page costs the same however deep.
+// Events implements store.Ledger. It reads in parts, since the engine's client
+// holds a whole result in memory, each bounded in time by how many events the spans
+// hold, so that a page costs the same however deep.
 func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error] {
 	return func(yield func(usage.Record, error) bool) {
 		after, left := q.After, q.Limit
 		asOf := q.AsOf
+		parts := store.LongRead{Queued: e.queued.Load}
+		cells := knownCells{}
 		for {
-			begin := time.Now()
-			want := chunk
+			want := parts.Next()
 			if q.Limit > 0 {
-				want = min(chunk, left)
+				want = min(want, left)
 			}
-			page, last, err := e.page(ctx, q.Filter, &asOf, after, want)
+			page, last, err := e.page(ctx, cells, q.Filter, &asOf, after, want)
 			if err != nil {
 				yield(usage.Record{}, err)
 				return
 			}
 			for _, r := range page {
-				if !yield(r, nil) {
+				if !yield(*r, nil) {
 					return
 				}
 			}
@@ -48,7 +48,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 			}
 			end := page[len(page)-1]
 			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
-			if err := store.GiveWay(ctx, time.Since(begin), e.queued.Load); err != nil {
+			if err := parts.Done(ctx, page); err != nil {
 				yield(usage.Record{}, err)
 				return
 			}
@@ -58,7 +58,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 
 // page reads the next `want` events; last says that there are no more. asOf is
 // fixed by the first page.
-func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, after *store.EventKey, want int) (page []usage.Record, last bool, err error) {
+func (e *Engine) page(ctx context.Context, cells knownCells, f analytics.Filter, asOf *int64, after *store.EventKey, want int) (page []*usage.Record, last bool, err error) {
 	err = e.read(ctx, func(db querier, at position) error {
 		*asOf = at.bound(*asOf)
 		top := f.To
@@ -78,7 +78,7 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 			}
 			bounded := f
 			bounded.From, bounded.To = bottom, top
-			if page, err = selectEvents(ctx, db, bounded, *asOf, after, want); err != nil {
+			if page, err = selectEvents(ctx, db, cells, bounded, *asOf, after, want); err != nil {
 				return err
 			}
 			if len(page) == want {
@@ -96,7 +96,7 @@ func (e *Engine) page(ctx context.Context, f analytics.Filter, asOf *int64, afte
 // endOfTime is later than any timestamp that an event may have.
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func selectEvents(ctx context.Context, db querier, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]usage.Record, error) {
+func selectEvents(ctx context.Context, db querier, cells knownCells, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]*usage.Record, error) {
 	s := sqlquery.Statement{Dialect: dialect()}
 	cond, err := s.Where(f, asOf)
 	if err != nil {
@@ -115,38 +115,51 @@ func selectEvents(ctx context.Context, db querier, f analytics.Filter, asOf int6
 			return nil, err
 		}
 		cond += " AND ts >= " + s.Bind(bottom.Time.UTC())
+		// Those few are put in order here: it takes a fraction of what the engine needs
+		// to sort all columns.
+		most := want + want/2
+		page, err := readRecords(ctx, db, cells, want, fmt.Sprintf(`SELECT %s FROM events WHERE %s LIMIT %d`, columnList, cond, most+1), s.Args...)
+		if err != nil || len(page) <= most {
+			slices.SortFunc(page, newestFirst)
+			return page[:min(want, len(page))], err
+		}
 	}
-	return readRecords(ctx, db, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.Args...)
+	return readRecords(ctx, db, cells, want, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.Args...)
 }
 
 // narrowFrom is how many events are worth a question of their own for where they
 // end.
 const narrowFrom = 1_000
 
+func newestFirst(a, b *usage.Record) int {
+	if c := b.Timestamp.Compare(a.Timestamp); c != 0 {
+		return c
+	}
+	return bytes.Compare(b.ID[:], a.ID[:])
+}
+
 // readRecords runs a SELECT of columnList and completes the records from their
-// cells and tag sets.
-func readRecords(ctx context.Context, db querier, text string, args ...any) ([]usage.Record, error) {
+// cells and tag sets; there are about so many.
+func readRecords(ctx context.Context, db querier, cells knownCells, about int, text string, args ...any) ([]*usage.Record, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []usage.Record
+	records := make([]usage.Record, 0, about)
 	var cellOf, setOf []int64
-	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
 	s, targets := newScanned()
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
-		out = append(out, usage.Record{})
-		cell, set, err := s.record(&out[len(out)-1])
+		records = append(records, usage.Record{})
+		cell, set, err := s.record(&records[len(records)-1])
 		if err != nil {
 			return nil, err
 		}
 		cellOf, setOf = append(cellOf, cell), append(setOf, set)
-		cells[cell] = nil
 		if set != 0 {
 			tags[set] = nil
 		}
@@ -155,13 +168,15 @@ func readRecords(ctx context.Context, db querier, text string, args ...any) ([]u
 		return nil, err
 	}
 	rows.Close()
-	if err := readCells(ctx, db, cells); err != nil {
+	if err := cells.read(ctx, db, cellOf); err != nil {
 		return nil, err
 	}
 	if err := readTags(ctx, db, tags); err != nil {
 		return nil, err
 	}
-	for i := range out {
+	out := make([]*usage.Record, len(records))
+	for i := range records {
+		out[i] = &records[i]
 		cells[cellOf[i]].Fill(&out[i].Event)
 		if n := setOf[i]; n != 0 {
 			out[i].Tags = tags[n]
@@ -190,14 +205,14 @@ func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usag
 		if err != nil {
 			return err
 		}
-		recs, err := readRecords(ctx, db, `SELECT `+columnList+` FROM events WHERE ts = $1 AND id = `+uuid, ts.UTC())
+		recs, err := readRecords(ctx, db, knownCells{}, 1, `SELECT `+columnList+` FROM events WHERE ts = $1 AND id = `+uuid, ts.UTC())
 		if err != nil {
 			return err
 		}
 		if len(recs) == 0 {
 			return fault.New(fault.NotFound, "there is no event %s", id)
 		}
-		r = recs[0]
+		r = *recs[0]
 		return nil
 	})
 	return r, err

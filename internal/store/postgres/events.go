@@ -19,22 +19,19 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// chunk is how many events are read at a time, so that a slow reader of many keeps
-// no transaction open.
-const chunk = 5_000
-
-// Events implements store.Ledger.
+// Events implements store.Ledger. It reads in parts, so that a slow reader of many
+// keeps no transaction open.
 func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error] {
 	return func(yield func(usage.Record, error) bool) {
 		after, left := q.After, q.Limit
 		filter := q.Filter
+		parts := store.LongRead{Queued: e.queued.Load}
 		for {
-			begin := time.Now()
-			want := chunk
+			want := parts.Next()
 			if q.Limit > 0 {
-				want = min(chunk, left)
+				want = min(want, left)
 			}
-			var page []usage.Record
+			var page []*usage.Record
 			err := e.ask(ctx, filter.AsOf, func(tx pgx.Tx, at position) (err error) {
 				bounded := filter
 				bounded.AsOf = at.bound(filter.AsOf)
@@ -47,7 +44,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 				return
 			}
 			for _, r := range page {
-				if !yield(r, nil) {
+				if !yield(*r, nil) {
 					return
 				}
 			}
@@ -57,7 +54,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 			}
 			end := page[len(page)-1]
 			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
-			if err := store.GiveWay(ctx, time.Since(begin), e.queued.Load); err != nil {
+			if err := parts.Done(ctx, page); err != nil {
 				yield(usage.Record{}, err)
 				return
 			}
@@ -65,7 +62,7 @@ func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage
 	}
 }
 
-func selectEvents(ctx context.Context, tx pgx.Tx, f analytics.Filter, after *store.EventKey, want int) ([]usage.Record, error) {
+func selectEvents(ctx context.Context, tx pgx.Tx, f analytics.Filter, after *store.EventKey, want int) ([]*usage.Record, error) {
 	s := sqlquery.Statement{Dialect: dialect()}
 	cond, err := s.Where(f, f.AsOf)
 	if err != nil {
@@ -76,7 +73,7 @@ func selectEvents(ctx context.Context, tx pgx.Tx, f analytics.Filter, after *sto
 		// The first condition alone lets whole partitions be left out.
 		cond += fmt.Sprintf(" AND ts <= %[1]s AND (ts, id) < (%[1]s, %[2]s)", ts, s.Bind([16]byte(after.ID)))
 	}
-	return readRecords(ctx, tx, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, strings.Join(eventColumns(), ", "), cond, want), s.Args...)
+	return readRecords(ctx, tx, want, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, strings.Join(eventColumns(), ", "), cond, want), s.Args...)
 }
 
 // Get implements store.Ledger.
@@ -90,28 +87,29 @@ func (e *Engine) Get(ctx context.Context, id usage.ID, f analytics.Filter) (usag
 		if err != nil {
 			return err
 		}
-		recs, err := readRecords(ctx, tx, fmt.Sprintf(`SELECT %s FROM events WHERE id = %s AND %s LIMIT 1`, strings.Join(eventColumns(), ", "), s.Bind([16]byte(id)), cond), s.Args...)
+		recs, err := readRecords(ctx, tx, 1, fmt.Sprintf(`SELECT %s FROM events WHERE id = %s AND %s LIMIT 1`, strings.Join(eventColumns(), ", "), s.Bind([16]byte(id)), cond), s.Args...)
 		if err != nil {
 			return err
 		}
 		if len(recs) == 0 {
 			return fault.New(fault.NotFound, "there is no event %s", id)
 		}
-		r = recs[0]
+		r = *recs[0]
 		return nil
 	})
 	return r, err
 }
 
 // readRecords runs a SELECT of eventColumns and completes the records from their
-// cells and tag sets.
-func readRecords(ctx context.Context, tx pgx.Tx, text string, args ...any) ([]usage.Record, error) {
+// cells and tag sets; there are about so many.
+func readRecords(ctx context.Context, tx pgx.Tx, about int, text string, args ...any) ([]*usage.Record, error) {
 	rows, err := tx.Query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []usage.Record
+	out := make([]*usage.Record, 0, about)
+	records := make([]usage.Record, about)
 	var cellOf, setOf []int64
 	cells := map[int64]*sqlquery.Cell{}
 	tags := map[int64]map[string]string{}
@@ -122,8 +120,11 @@ func readRecords(ctx context.Context, tx pgx.Tx, text string, args ...any) ([]us
 		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
-		r, err := s.record()
-		if err != nil {
+		r := new(usage.Record)
+		if len(out) < len(records) {
+			r = &records[len(out)]
+		}
+		if *r, err = s.record(); err != nil {
 			return nil, err
 		}
 		out, cellOf = append(out, r), append(cellOf, s.cell)

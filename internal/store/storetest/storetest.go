@@ -76,6 +76,7 @@ func Run(t *testing.T, open Opener) {
 		{"Health", testHealth},
 
 		{"YearsInOneBatch", testYears},
+		{"ManyAtOneInstant", testManyAtOneInstant},
 		{"TinyAppends", testTinyAppends},
 		{"ManyCombinations", testManyCombinations},
 		{"ManyTagSets", testManyTagSets},

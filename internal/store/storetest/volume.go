@@ -54,6 +54,26 @@ func testYears(t *testing.T, open Opener) {
 	}
 }
 
+// Events are in order however many have the same instant: far more than an engine
+// reads at a time, beside some that come before and after them.
+func testManyAtOneInstant(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	recs := make([]usage.Record, 2*batch+2_500)
+	for i := range recs {
+		recs[i] = call(i, func(rec *usage.Record) {
+			rec.Timestamp = epoch.Add(time.Hour)
+			if i%10 == 0 {
+				rec.Timestamp = rec.Timestamp.Add(time.Duration(i-batch) * time.Microsecond)
+			}
+			rec.Metadata = []byte(fmt.Sprintf(`{"n":%d}`, i))
+		})
+	}
+	appendAll(t, e, recs)
+	if d := diff(reference.Events(recs, store.EventQuery{}), collect(t, e, store.EventQuery{})); d != "" {
+		t.Fatalf("(-reference +engine):\n%s", d)
+	}
+}
+
 func testTinyAppends(t *testing.T, open Opener) {
 	e := fresh(t, open)
 	recs := calls(500)
