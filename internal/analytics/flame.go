@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/costprof/costprof/internal/money"
 )
@@ -34,6 +35,8 @@ type Node struct {
 	// The other period's side; only in differences.
 	*Change
 	Children []*Node `json:"children,omitzero"`
+	// TruncatedBefore is the answer's, in the root.
+	TruncatedBefore time.Time `json:"-"`
 }
 
 // Share is a part of a node.

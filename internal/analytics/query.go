@@ -139,6 +139,8 @@ type Query struct {
 	// rank by how far, either way. It goes with GroupBy, without Grain and Measures;
 	// the zero value is none.
 	Baseline Window
+	// Stored counts stored events alone, and not what is left of removed ones.
+	Stored bool
 	// Limit and Offset cut the ranking: dearest first, then names in byte order.
 	// Limit 0 is no limit. With Grain there is no ranking and no limit.
 	Limit, Offset int
@@ -193,6 +195,11 @@ type Table struct {
 	// Revision changes when stored events are corrected or removed, and only
 	// then; an answer with another Revision cannot be continued.
 	Revision int64
+	// TruncatedBefore is up to when calls in the window were removed for their age
+	// and are not, or not all, in the answer; the zero time when nothing lacks.
+	// With TruncatedP95 only P95Micros lacks them.
+	TruncatedBefore time.Time
+	TruncatedP95    bool
 }
 
 // CallTreeQuery asks what was spent below which spans. The calls that the filter
@@ -247,4 +254,6 @@ type BloatTable struct {
 	Rows           []Bloat
 	More           bool
 	AsOf, Revision int64
+	// TruncatedBefore is as in Table.
+	TruncatedBefore time.Time
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
+	"github.com/costprof/costprof/internal/retention"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -42,6 +43,10 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
+	keeping, err := retention.Open(ctx, retention.Params{Ledger: engine, Catalog: engine, Locks: locks, Now: time.Now, Log: p.Log})
+	if err != nil {
+		return nil, nil, err
+	}
 	metrics := httpapi.NewMetrics(p.Version)
 	pipeline := ingest.New(ingest.Params{
 		Ledger:   engine,
@@ -53,7 +58,9 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 			metrics.Stored(stored)
 			hub.Announce(commit, stored)
 		},
-		Stale: prices.Recheck,
+		OldestAllowed: keeping.OldestAllowed,
+		TooOld:        keeping.Refresh,
+		Stale:         prices.Recheck,
 	})
 	api, err := httpapi.New(httpapi.Params{
 		Ingest:         pipeline,
@@ -66,6 +73,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Access:         guards(c),
 		Auth:           access,
 		Audit:          engine,
+		Retention:      keeping,
 		Backups:        engine,
 		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
@@ -79,7 +87,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "memory": giveBack}
+	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "retention": keeping.Run, "memory": giveBack}
 	maps.Copy(workers, common.workers)
 	return api, workers, nil
 }
@@ -95,7 +103,7 @@ func (c corrected) Correct(ctx context.Context, changes store.Correction) (int64
 	return c.Engine.Correct(ctx, changes)
 }
 
-func (c corrected) Prune(ctx context.Context, before time.Time) (int64, error) {
+func (c corrected) Prune(ctx context.Context, before map[string]time.Time) (int64, error) {
 	defer c.tell()
 	return c.Engine.Prune(ctx, before)
 }

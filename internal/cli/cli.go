@@ -65,6 +65,8 @@ type root struct {
 	Audit   auditCmd   `cmd:"" help:"Show what was changed, and by whom."`
 	Secrets secretsCmd `cmd:"" help:"Seal what a ledger keeps secret with another key."`
 
+	Retention retentionCmd `cmd:"" help:"Say how long projects keep events."`
+
 	Backup  backupCmd  `cmd:"" help:"Write everything a ledger stores to a file."`
 	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup."`
 	Migrate migrateCmd `cmd:"" help:"Move a ledger between the engines."`

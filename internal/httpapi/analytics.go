@@ -117,6 +117,14 @@ type breakdownMeta struct {
 	CallCount int64                 `json:"callCount" doc:"Calls of the whole answer, beyond this page too."`
 	Unpriced  int64                 `json:"unpricedCalls" doc:"Those whose cost is an estimate of the caller or unknown."`
 	Fallback  int64                 `json:"fallbackCalls" doc:"Those whose tier or region had no price and took the standard one."`
+	Truncated []string              `json:"truncatedFields,omitempty" doc:"With truncatedBefore: the only fields that lack the removed calls."`
+}
+
+func lacking(percentile bool) []string {
+	if percentile {
+		return []string{"p95Latency"}
+	}
+	return nil
 }
 
 func (s *server) breakdown(c *call, by []analytics.Dimension) (*reply, error) {
@@ -140,7 +148,7 @@ func (s *server) breakdown(c *call, by []analytics.Dimension) (*reply, error) {
 		return nil, err
 	}
 	return &reply{
-		Data: rows, Meta: breakdownMeta{w.meta(), by, b.Cost, b.Calls, b.Unpriced, b.Fallback}, Pagination: pages(b.NextCursor),
+		Data: rows, Meta: breakdownMeta{w.meta().truncated(b.TruncatedBefore), by, b.Cost, b.Calls, b.Unpriced, b.Fallback, lacking(b.TruncatedP95)}, Pagination: pages(b.NextCursor),
 	}, nil
 }
 
@@ -192,7 +200,7 @@ func (s *server) timeseries(c *call) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	rep := &reply{Meta: timeseriesMeta{w.meta(), req.Granularity}}
+	rep := &reply{Meta: timeseriesMeta{w.meta().truncated(t.TruncatedBefore), req.Granularity}}
 	lines := make([]series, len(t.Series))
 	for i, line := range t.Series {
 		lines[i] = series{Name: line.Name, Rest: line.Rest, Points: points(line.Points)}
@@ -259,7 +267,7 @@ func (s *server) prompts(c *call) (*reply, error) {
 	if err := c.q.continues(&w, p.From, p.To); err != nil {
 		return nil, err
 	}
-	return &reply{Data: data, Meta: w.meta(), Pagination: pages(p.NextCursor)}, nil
+	return &reply{Data: data, Meta: w.meta().truncated(p.TruncatedBefore), Pagination: pages(p.NextCursor)}, nil
 }
 
 func (s *server) events(c *call) (*reply, error) {
@@ -279,7 +287,7 @@ func (s *server) events(c *call) (*reply, error) {
 	if err := c.q.continues(&w, page.From, page.To); err != nil {
 		return nil, err
 	}
-	return &reply{Data: data, Meta: w.meta(), Pagination: pages(page.NextCursor)}, nil
+	return &reply{Data: data, Meta: w.meta().truncated(page.TruncatedBefore), Pagination: pages(page.NextCursor)}, nil
 }
 
 func (s *server) event(c *call) (*reply, error) {

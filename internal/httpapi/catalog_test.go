@@ -24,6 +24,21 @@ type memoryCatalog struct {
 	keys     []store.Key
 	settings map[string][]byte
 	ended    []store.EndedSession
+	keeping  []store.Retention
+}
+
+func (c *memoryCatalog) ListRetention(context.Context) ([]store.Retention, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.keeping), nil
+}
+
+func (c *memoryCatalog) PutRetention(_ context.Context, r store.Retention, entry store.AuditEntry) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keeping = append(slices.DeleteFunc(c.keeping, func(was store.Retention) bool { return was.Project == r.Project }), r)
+	c.audit = append(c.audit, entry)
+	return nil
 }
 
 func (c *memoryCatalog) GetList(context.Context) (store.PriceList, error) {

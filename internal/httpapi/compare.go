@@ -125,7 +125,7 @@ func (s *server) compare(c *call) (*reply, error) {
 	return &reply{
 		Data: rows, Pagination: pages(answer.NextCursor),
 		Meta: compareMeta{
-			WindowMeta: w.meta(), BaselineFrom: local(answer.Baseline.From), BaselineTo: local(answer.Baseline.To),
+			WindowMeta: w.meta().truncated(answer.TruncatedBefore), BaselineFrom: local(answer.Baseline.From), BaselineTo: local(answer.Baseline.To),
 			GroupBy: req.GroupBy, Total: figures(&answer.Total),
 			FirstBaselineCall: seen(answer.Total.Was.First), LastCall: seen(answer.Total.Is.Last),
 		},

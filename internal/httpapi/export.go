@@ -28,6 +28,8 @@ const (
 	cursorTrailer = "X-Next-Cursor"
 	// totalHeader is how many rows there are to export in all.
 	totalHeader = "X-Total-Count"
+	// truncatedHeader is up to when events in the range were removed for their age.
+	truncatedHeader = "X-Truncated-Before"
 )
 
 // What is true of every export.
@@ -68,6 +70,9 @@ type exported struct {
 	from, to time.Time
 	// total is how many rows there are in all, -1 when that is not known.
 	total int64
+	// truncated is up to when events in the range were removed and are not, or not
+	// all, in the rows.
+	truncated time.Time
 	// write puts the rows into the file, and completes it.
 	write func(ctx context.Context, w io.Writer) error
 	// next is the cursor behind the last row, "" at the end.
@@ -130,7 +135,7 @@ func (s *server) eventsExport() exportOf {
 			if err != nil {
 				return nil, err
 			}
-			return &exported{e.From, e.To, e.Total, func(ctx context.Context, w io.Writer) error {
+			return &exported{e.From, e.To, e.Total, e.TruncatedBefore, func(ctx context.Context, w io.Writer) error {
 				return writeRows(ctx, in.format.Events(w, in.options), e.Rows(ctx), e.NextCursor)
 			}, e.NextCursor}, nil
 		},
@@ -237,6 +242,9 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, x *exportOf, par
 	if e.total >= 0 {
 		h.Set(totalHeader, strconv.FormatInt(e.total, 10))
 	}
+	if !e.truncated.IsZero() {
+		h.Set(truncatedHeader, e.truncated.UTC().Format(time.RFC3339Nano))
+	}
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the file back
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
@@ -248,7 +256,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, x *exportOf, par
 	_ = out.rc.SetReadDeadline(time.Time{}) // a recorder in a test has none
 	if err := e.write(r.Context(), out); err != nil {
 		if !out.begun {
-			for _, name := range []string{"Content-Disposition", "Trailer", totalHeader} {
+			for _, name := range []string{"Content-Disposition", "Trailer", totalHeader, truncatedHeader} {
 				h.Del(name)
 			}
 			s.fail(w, r, err)

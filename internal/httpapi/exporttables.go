@@ -79,7 +79,7 @@ func exportRanking[T any](in *exportRequest, r *report.Ranking[T], err error, ta
 	if err != nil {
 		return nil, err
 	}
-	return &exported{r.From, r.To, r.Total, func(ctx context.Context, w io.Writer) error {
+	return &exported{r.From, r.To, r.Total, r.TruncatedBefore, func(ctx context.Context, w io.Writer) error {
 		return writeRows(ctx, export.Table(in.format, table, w, in.options), r.Rows(ctx), r.NextCursor)
 	}, r.NextCursor}, nil
 }

@@ -79,7 +79,7 @@ func (s *server) flamegraph(c *call) (*reply, error) {
 			return s.flameFile(format, root, &req)
 		}
 	}
-	meta := flameMeta{WindowMeta: w.meta()}
+	meta := flameMeta{WindowMeta: w.meta().truncated(root.TruncatedBefore)}
 	if req.Baseline != nil {
 		meta.Baseline = &periodMeta{shown(req.Baseline.From.In(w.loc)), shown(req.Baseline.To.In(w.loc))}
 	}

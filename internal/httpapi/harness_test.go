@@ -28,6 +28,7 @@ import (
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
+	"github.com/costprof/costprof/internal/retention"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/reference"
 	"github.com/costprof/costprof/internal/usage"
@@ -45,6 +46,7 @@ type fixture struct {
 	engine  *fakeEngine
 	prices  *rating.Service
 	catalog *memoryCatalog
+	keeping *retention.Service
 	live    *live.Hub
 	log     *bytes.Buffer
 	doc     *openapi3.T
@@ -92,8 +94,10 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 	p := Params{
 		Live: f.live,
 		Ingest: ingest.New(ingest.Params{
-			Announce: f.live.Announce,
-			Ledger:   f.ledger, Book: func() ingest.Book { return f.prices.Book() }, Versions: f.catalog, Now: clock, Log: log,
+			Announce:      f.live.Announce,
+			OldestAllowed: func(project string) time.Time { return f.keeping.OldestAllowed(project) },
+			TooOld:        func(ctx context.Context) error { return f.keeping.Refresh(ctx) },
+			Ledger:        f.ledger, Book: func() ingest.Book { return f.prices.Book() }, Versions: f.catalog, Now: clock, Log: log,
 		}),
 		Prices: f.prices, Reports: &report.Service{Ledger: f.ledger, Now: clock}, Engine: f.engine, Metrics: NewMetrics("test"),
 		Audit: f.catalog, Limits: Limits{Limiter: &limit.Limiter{Local: limit.NewMemory(clock, 0), Log: log, Now: clock}},
@@ -101,6 +105,11 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		IngestMemory: 64 << 20, IngestWait: time.Second, RequestTimeout: 10 * time.Second,
 		Version: "test", Ledger: "embedded", Now: clock, Log: log,
 	}
+	keeping, err := retention.Open(t.Context(), retention.Params{Ledger: f.ledger, Catalog: f.catalog, Now: clock, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.keeping, p.Retention = keeping, keeping
 	p.Backups = &fakeLedger{memoryCatalog: f.catalog, rows: 3}
 	for _, c := range change {
 		c(&p)
@@ -335,6 +344,17 @@ func (a *answer) says(words ...string) *answer {
 	for _, w := range words {
 		if !bytes.Contains(a.body, []byte(w)) {
 			a.f.Errorf("%s does not say %q", a.body, w)
+		}
+	}
+	return a
+}
+
+// lacks checks that the answer has none of the words.
+func (a *answer) lacks(words ...string) *answer {
+	a.f.Helper()
+	for _, w := range words {
+		if bytes.Contains(a.body, []byte(w)) {
+			a.f.Errorf("%s says %q", a.body, w)
 		}
 	}
 	return a

@@ -50,8 +50,10 @@ type Params struct {
 	Access  Access
 	Auth    Auth
 	Audit   Audit
-	Backups Backups
-	Limits  Limits
+	// Retention is how long projects keep what.
+	Retention Retention
+	Backups   Backups
+	Limits    Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
 	// long one waits for its share.
 	IngestMemory int64
@@ -83,6 +85,7 @@ type server struct {
 	access   Access
 	auth     Auth
 	audit    Audit
+	keeping  Retention
 	backups  Backups
 	limits   Limits
 	bodies   bodies
@@ -110,7 +113,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, cache: p.Cache, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
+		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2), exports: newBudget(maxExports, p.RequestTimeout/2, busyExporting),

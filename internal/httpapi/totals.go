@@ -78,7 +78,7 @@ func (s *server) realtimeTotals(c *call) (*reply, error) {
 		return nil, err
 	}
 	whole := &t[0]
-	meta := totalsMeta{w.meta(), whole.Features.Rest + whole.Users.Rest, whole.Features.Rest, whole.Users.Rest}
+	meta := totalsMeta{w.meta().truncated(whole.TruncatedBefore), whole.Features.Rest + whole.Users.Rest, whole.Features.Rest, whole.Users.Rest}
 	return &reply{Data: realtimeTotals{sumsOf(whole), sumsOf(&t[1]), sumsOf(&t[2]), sumsOf(&t[3])}, Meta: meta}, nil
 }
 

@@ -110,7 +110,7 @@ func (s *server) traces(c *call) (*reply, error) {
 		return nil, err
 	}
 	return &reply{
-		Data: data, Meta: tracesMeta{w.meta(), page.Cost, page.Calls, page.Unpriced, page.Fallback}, Pagination: pages(page.NextCursor),
+		Data: data, Meta: tracesMeta{w.meta().truncated(page.TruncatedBefore), page.Cost, page.Calls, page.Unpriced, page.Fallback}, Pagination: pages(page.NextCursor),
 	}, nil
 }
 

@@ -32,6 +32,17 @@ type WindowMeta struct {
 	From time.Time `json:"from" doc:"Start of the range, included."`
 	To   time.Time `json:"to" doc:"End of the range, excluded."`
 	TZ   string    `json:"tz" doc:"IANA time zone of the question."`
+	// Of what retention removed.
+	TruncatedBefore *time.Time `json:"truncatedBefore,omitempty" doc:"Calls before it were removed for their age, and the answer lacks them, or some of them. Absent when it lacks none: the sums of whole UTC days by project, feature, provider, model, operation, department and environment stay."`
+}
+
+// truncated says up to when the answer lacks calls that were removed.
+func (m WindowMeta) truncated(before time.Time) WindowMeta {
+	if !before.IsZero() {
+		before = shown(before.In(m.From.Location()))
+		m.TruncatedBefore = &before
+	}
+	return m
 }
 
 func (w window) meta() WindowMeta {

@@ -51,6 +51,10 @@ type Params struct {
 	// OldestAllowed is the time before which a project keeps nothing; nil and the
 	// zero time are no bound.
 	OldestAllowed func(project string) time.Time
+	// TooOld is called when the ledger refused what OldestAllowed allowed
+	// (store.ErrTooOld): it has to learn what was removed meanwhile. nil with a nil
+	// OldestAllowed.
+	TooOld func(ctx context.Context) error
 	// Stale is called when events without a price were stored while the book was
 	// being changed, so that the new book may have missed them.
 	Stale func()
@@ -103,6 +107,17 @@ func (p *Pipeline) Ingest(ctx context.Context, b Batch) (Result, error) {
 		return Result{}, err
 	}
 	receipt, err := p.Ledger.Append(ctx, j.records)
+	if errors.Is(err, store.ErrTooOld) && p.TooOld != nil {
+		// Something was removed since the batch was judged: judged again it is told
+		// which events are too old, and, when it is Partial, the rest is stored.
+		if err := p.TooOld(ctx); err != nil {
+			return Result{}, err
+		}
+		again := p.judge(&b)
+		if len(again.rejected) > len(j.rejected) {
+			return p.Ingest(ctx, b)
+		}
+	}
 	if err != nil {
 		return Result{}, err
 	}

@@ -362,7 +362,7 @@ func TestCorrectionBeginsAfresh(t *testing.T) {
 		}
 		g.s.Close()
 		// Removed events are found without being told.
-		if _, err := r.ledger.Prune(r.Context(), time.Now().Add(100*365*24*time.Hour)); err != nil {
+		if _, err := r.ledger.Prune(r.Context(), map[string]time.Time{"default": time.Now().Add(100 * 365 * 24 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		r.pause(2 * checkEvery)

@@ -108,7 +108,7 @@ type pruning struct {
 }
 
 func (l *pruning) Correct(ctx context.Context, c store.Correction) (int64, error) {
-	if _, err := l.Prune(ctx, l.before); err != nil {
+	if _, err := l.Prune(ctx, map[string]time.Time{"default": l.before}); err != nil {
 		return 0, err
 	}
 	return l.fakeLedger.Correct(ctx, c)

@@ -53,6 +53,7 @@ const (
 // and returns the commit up to which it saw events.
 func (s *Service) unpricedGroups(ctx context.Context, filter analytics.Filter, asOf int64, f func(*group)) (int64, error) {
 	q := analytics.Query{
+		Stored:   true,
 		Filter:   filter,
 		GroupBy:  []analytics.Dimension{analytics.Provider, analytics.Model, analytics.Project},
 		Measures: analytics.MeasureSeen,

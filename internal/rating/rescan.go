@@ -125,7 +125,7 @@ func sameCost(a, b *usage.Costing) bool {
 
 // moment asks how many events there are to look at, and as of when.
 func (s *Service) moment(ctx context.Context, filter analytics.Filter) (events, asOf, revision int64, err error) {
-	t, err := s.Ledger.Query(ctx, analytics.Query{Filter: filter})
+	t, err := s.Ledger.Query(ctx, analytics.Query{Filter: filter, Stored: true})
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("count stored calls: %w", err)
 	}

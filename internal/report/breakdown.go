@@ -36,6 +36,11 @@ type Breakdown struct {
 	Groups int64
 	// NextCursor is "" after the last page.
 	NextCursor string
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
+	// TruncatedP95 says that only percentiles lack them.
+	TruncatedP95 bool
 }
 
 // BreakdownRow is one row of a breakdown.
@@ -74,7 +79,7 @@ func (s *Service) breakdown(ctx context.Context, r BreakdownRequest) (Breakdown,
 	if err != nil {
 		return Breakdown{}, err
 	}
-	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, Groups: t.Groups, Rows: make([]BreakdownRow, len(t.Rows))}
+	b := Breakdown{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, Groups: t.Groups, TruncatedBefore: t.TruncatedBefore, TruncatedP95: t.TruncatedP95, Rows: make([]BreakdownRow, len(t.Rows))}
 	for i, row := range t.Rows {
 		if err := row.Fits(); err != nil {
 			return Breakdown{}, err

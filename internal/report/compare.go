@@ -42,6 +42,9 @@ type Comparison struct {
 	Total Change
 	// NextCursor is "" after the last page.
 	NextCursor string
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // Change is one row in two periods.
@@ -78,6 +81,7 @@ func (s *Service) Compare(ctx context.Context, r CompareRequest) (Comparison, er
 		if out, err = c.compare(ctx, m); err != nil {
 			return err
 		}
+		out.TruncatedBefore = m.truncated
 		out.NextCursor, err = question.next(at, r.Cursor, rankedPage{len(out.Rows), c.more, m.asOf, m.revision})
 		return err
 	}

@@ -26,6 +26,9 @@ type Events struct {
 	From, To time.Time
 	// NextCursor is "" after the last page.
 	NextCursor string
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // Events lists events, spans that only sum their children included. No event
@@ -60,7 +63,10 @@ func (s *Service) Events(ctx context.Context, r EventsRequest) (Events, error) {
 		}
 		page.Rows = append(page.Rows, record)
 	}
-	return page, nil
+	// What was removed while the events were read may be said to lack, and is not.
+	pruned, err := s.Ledger.Pruned(ctx)
+	page.TruncatedBefore = analytics.Pruned(pruned).TruncatedBefore(q.Filter)
+	return page, err
 }
 
 // Event finds one event among those that the filter allows, its window aside;

@@ -43,6 +43,8 @@ type Export struct {
 	// Total is how many events there are of that moment, beyond Limit too; -1 for
 	// one that is continued.
 	Total int64
+	// TruncatedBefore is up to when events in the window were removed.
+	TruncatedBefore time.Time
 
 	ledger   store.Ledger
 	question question
@@ -69,12 +71,12 @@ func (s *Service) Export(ctx context.Context, r ExportRequest) (*Export, error) 
 		}
 		e.query.From, e.query.To, e.query.AsOf, e.query.After = at.from, at.to, at.asOf, &at.after
 	} else {
-		t, err := s.Ledger.Query(ctx, analytics.Query{Filter: r.Filter})
+		t, err := s.Ledger.Query(ctx, analytics.Query{Filter: r.Filter, Stored: true})
 		if err != nil {
 			return nil, err
 		}
 		// 0 would be no bound.
-		e.Total, e.query.AsOf, e.empty = t.Calls, t.AsOf, t.AsOf == 0
+		e.Total, e.query.AsOf, e.empty, e.TruncatedBefore = t.Calls, t.AsOf, t.AsOf == 0, t.TruncatedBefore
 	}
 	e.From, e.To = e.query.From, e.query.To
 	return e, nil

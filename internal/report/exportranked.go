@@ -17,6 +17,9 @@ type Ranking[T any] struct {
 	// Total is how many rows there are, beyond the limit too; -1 for one that is
 	// continued, and where nobody counted them.
 	Total int64
+	// TruncatedBefore is up to when calls in the window were removed and the rows
+	// lack them, or some of their columns do.
+	TruncatedBefore time.Time
 
 	first rankedRows[T]
 	page  rankedPages[T]
@@ -33,6 +36,8 @@ type rankedRows[T any] struct {
 	next     string
 	from, to time.Time
 	total    int64
+	// truncated is up to when it lacks removed calls.
+	truncated time.Time
 }
 
 // ExportBreakdown is Breakdown without an end to its pages: r.Limit is the most
@@ -42,7 +47,7 @@ func (s *Service) ExportBreakdown(ctx context.Context, r BreakdownRequest) (*Ran
 	return ranking(ctx, s, r.Limit, r.Cursor, func(ctx context.Context, cursor string, limit int) (rankedRows[BreakdownRow], error) {
 		r.Cursor, r.Limit = cursor, limit
 		b, err := s.breakdown(ctx, r)
-		return rankedRows[BreakdownRow]{b.Rows, b.NextCursor, b.From, b.To, b.Groups}, err
+		return rankedRows[BreakdownRow]{b.Rows, b.NextCursor, b.From, b.To, b.Groups, b.TruncatedBefore}, err
 	})
 }
 
@@ -53,7 +58,7 @@ func (s *Service) ExportPrompts(ctx context.Context, r PromptsRequest) (*Ranking
 	return ranking(ctx, s, r.Limit, r.Cursor, func(ctx context.Context, cursor string, limit int) (rankedRows[Prompt], error) {
 		r.Cursor, r.Limit = cursor, limit
 		p, err := s.prompts(ctx, r)
-		return rankedRows[Prompt]{p.Rows, p.NextCursor, p.From, p.To, -1}, err
+		return rankedRows[Prompt]{p.Rows, p.NextCursor, p.From, p.To, -1, p.TruncatedBefore}, err
 	})
 }
 
@@ -86,7 +91,7 @@ func ranking[T any](ctx context.Context, s *Service, limit int, cursor string, p
 	if cursor != "" {
 		first.total = -1
 	}
-	return &Ranking[T]{From: first.from, To: first.to, Total: first.total, first: first, page: page, limit: limit}, nil
+	return &Ranking[T]{From: first.from, To: first.to, Total: first.total, TruncatedBefore: first.truncated, first: first, page: page, limit: limit}, nil
 }
 
 // Rows yields the rows in their order, once. The sequence ends after the first

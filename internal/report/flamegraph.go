@@ -57,6 +57,9 @@ func (s *Service) Flamegraph(ctx context.Context, r FlamegraphRequest) (*analyti
 		} else {
 			root, err = r.tree(ctx, m, nodes)
 		}
+		if err == nil {
+			root.TruncatedBefore = m.truncated
+		}
 		return err
 	})
 	return root, err

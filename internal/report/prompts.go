@@ -38,6 +38,9 @@ type Prompts struct {
 	From, To time.Time
 	// NextCursor is "" after the last page.
 	NextCursor string
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // Prompt is one such call.
@@ -86,7 +89,7 @@ func (s *Service) prompts(ctx context.Context, r PromptsRequest) (Prompts, error
 	if err != nil {
 		return Prompts{}, err
 	}
-	p := Prompts{From: at.from, To: at.to, Rows: make([]Prompt, len(t.Rows))}
+	p := Prompts{From: at.from, To: at.to, TruncatedBefore: t.TruncatedBefore, Rows: make([]Prompt, len(t.Rows))}
 	for i, b := range t.Rows {
 		p.Rows[i] = Prompt{
 			Bloat:           b,

@@ -68,6 +68,8 @@ type moment struct {
 	ledger         store.Ledger
 	asked          bool
 	asOf, revision int64
+	// truncated is up to when one of the answers lacks what was removed.
+	truncated time.Time
 }
 
 func (m *moment) query(ctx context.Context, q analytics.Query) (analytics.Table, error) {
@@ -99,6 +101,9 @@ func (m *moment) ask(asOf int64, question func(asOf int64) (analytics.Table, err
 		m.asked, m.asOf, m.revision = true, t.AsOf, t.Revision
 	case t.Revision != m.revision:
 		return t, errMoved
+	}
+	if t.TruncatedBefore.After(m.truncated) {
+		m.truncated = t.TruncatedBefore
 	}
 	return t, nil
 }

@@ -47,6 +47,9 @@ type Timeseries struct {
 	// Series come dearest first, the rest of them as one at the end; without
 	// GroupBy there is one.
 	Series []Series
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // Series is one line of a chart.
@@ -92,6 +95,7 @@ func (s *Service) Timeseries(ctx context.Context, r TimeseriesRequest) (Timeseri
 	t := Timeseries{From: r.From, To: r.To}
 	err = s.atOneMoment(ctx, func(m *moment) error {
 		t.Series, err = c.draw(ctx, m)
+		t.TruncatedBefore = m.truncated
 		return err
 	})
 	return t, err

@@ -27,6 +27,9 @@ type Total struct {
 	Calls              int64
 	Unpriced, Fallback int64
 	Features, Users    Dearest
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // Dearest names the dearest values of a dimension.
@@ -56,6 +59,7 @@ func (s *Service) Totals(ctx context.Context, r TotalsRequest) ([]Total, error) 
 				return err
 			}
 			out[i].Users = dearest(&t)
+			out[i].TruncatedBefore = t.TruncatedBefore // the users' are the first to lack something
 		}
 		return nil
 	})

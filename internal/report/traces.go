@@ -35,6 +35,9 @@ type Traces struct {
 	Unpriced, Fallback int64
 	// NextCursor is "" after the last page.
 	NextCursor string
+	// TruncatedBefore is up to when calls in the window were removed and the answer
+	// lacks them; the zero time when it lacks none.
+	TruncatedBefore time.Time
 }
 
 // TraceRow is one trace: the sums are those of the calls that the filter selects,
@@ -74,7 +77,7 @@ func (s *Service) Traces(ctx context.Context, r TracesRequest) (Traces, error) {
 		if err != nil {
 			return err
 		}
-		out = Traces{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback}
+		out = Traces{From: at.from, To: at.to, Cost: t.Cost, Calls: t.Calls, Unpriced: t.Unpriced, Fallback: t.Fallback, TruncatedBefore: t.TruncatedBefore}
 		if out.Rows, err = m.describe(ctx, q.Filter, t); err != nil {
 			return err
 		}

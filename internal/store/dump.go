@@ -87,6 +87,9 @@ func Tables() []*Table {
 		{Name: "corrections", Columns: columns(required(Int, "n"), required(Moment, "made"), required(Text, "reason"), required(UUID, "id"), required(Moment, "ts"),
 			required(Int, "old_cost", "new_cost", "old_source", "new_source"), optional(Text, "old_price_id", "new_price_id"),
 			required(Ints, "old_classes"), required(Int, "old_saving"), []Column{{Name: "marked", Kind: Bool, Required: true, Before: false}})},
+		{Name: "past_days", Columns: pastColumns()},
+		{Name: "pruned", Columns: columns(required(Text, "project"), required(Moment, "before"))},
+		{Name: "retention", Columns: columns(required(Text, "project"), optional(Int, "event_days", "prompt_days"))},
 		{Name: "own_prices", Columns: columns(required(Int, "position"), required(Text, "id", "doc"))},
 		{Name: "price_versions", Incidental: true, Columns: required(Text, "id", "doc")},
 		{Name: "price_lists", Columns: columns(required(Int, "number"), required(Moment, "made"), optional(Text, "doc"))},
@@ -112,6 +115,13 @@ func eventColumns() []Column {
 		optional(Int, "prompt_bytes"), required(Int, "source"),
 		required(Bool, "is_fallback", "is_streaming", "is_error", "is_aggregate"),
 	)
+}
+
+func pastColumns() []Column {
+	return columns(required(Int, "day", "cell", "calls", "errors", "unpriced", "fallback", "input", "output", "cached",
+		"t_input", "t_cache_write", "t_cache_write_1h", "t_output", "t_reasoning", "t_media", "latency"), required(Moment, "first", "last"),
+		required(Int, "c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
+			"cost", "saving"))
 }
 
 func columns(groups ...[]Column) []Column { return slices.Concat(groups...) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/pricing"
 	"github.com/costprof/costprof/internal/usage"
@@ -42,6 +43,10 @@ type Receipt struct {
 	Unmarked []EventKey
 }
 
+// ErrTooOld refuses an event that is older than what Prune removed of its
+// project.
+var ErrTooOld = fault.New(fault.Invalid, "An event is older than its project's retention")
+
 // Ledger is the record of priced calls, the only truth. All methods may be
 // called from many goroutines. Errors that are not the caller's are
 // fault.Unavailable when trying again can help and fault.Internal otherwise.
@@ -49,7 +54,9 @@ type Ledger interface {
 	// Append stores the records that are new, all or nothing; it returns
 	// without error only when they are durable. The records keep the rules of usage and carry their identity.
 	// Storing an event again, at any age and in any order, also twice in one call,
-	// changes no answer: the one stored first is kept as it is. It blocks while the
+	// changes no answer: the one stored first is kept as it is. When a record is
+	// older than what Prune removed of its project, nothing of the call is stored
+	// and the error is ErrTooOld: whether it was stored once is not known any more. It blocks while the
 	// engine is behind, until ctx ends; then, or when the engine cannot take more,
 	// the error is fault.Unavailable. After an error nothing or everything was
 	// stored; a retry tells. A record that breaks the rules may be refused with
@@ -91,10 +98,18 @@ type Ledger interface {
 	// newest first; none when it was never corrected or is gone.
 	History(ctx context.Context, event EventKey) ([]PastCost, error)
 
-	// Prune removes events older than before and says how many there were. Their
-	// identities and past costs go with them: one that is sent again is stored
-	// again.
-	Prune(ctx context.Context, before time.Time) (int64, error)
+	// Prune removes the events of each project that are older than its time, and
+	// says how many there were. Their identities and past costs go with them, and
+	// for good: such an event is not stored again (ErrTooOld), also when a later Prune
+	// names an earlier time. What stays are the sums of their UTC days by what stands in
+	// cells: they answer Query for whole days, of every moment; where they cannot,
+	// the answer says so (TruncatedBefore). It happens in several commits, each of
+	// which leaves every such answer as it is, and goes on where it was cut off when
+	// it is called again. A project whose events are all younger gets no mark.
+	Prune(ctx context.Context, before map[string]time.Time) (int64, error)
+
+	// Pruned says of each project before when its events were removed.
+	Pruned(ctx context.Context) (map[string]time.Time, error)
 }
 
 // EventQuery selects a page of events.
@@ -161,6 +176,7 @@ type Catalog interface {
 	Keys
 	Sessions
 	Settings
+	Retentions
 }
 
 // Prices keeps own prices and every price version that ever priced an event.

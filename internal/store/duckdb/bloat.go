@@ -18,7 +18,7 @@ import (
 func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error) {
 	var t analytics.BloatTable
 	err := e.read(ctx, func(db querier, at position) error {
-		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
+		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision, TruncatedBefore: at.pruned.TruncatedBefore(q.Filter)}
 		s := sqlquery.Statement{Dialect: dialect()}
 		q.Aggregates = false // a span that sums its children is not a call
 		if q.Limit == 0 {

@@ -18,6 +18,7 @@ import (
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/dedupe"
@@ -224,7 +225,10 @@ func (e *Engine) load(ctx context.Context, db *sql.DB) error {
 }
 
 // position is the moment that an answer is of.
-type position struct{ last, revision int64 }
+type position struct {
+	last, revision int64
+	pruned         analytics.Pruned
+}
 
 func (p position) bound(asOf int64) int64 {
 	if asOf == 0 {
@@ -268,8 +272,15 @@ func (e *Engine) inMoment(ctx context.Context, fn func(querier, position) error)
 	}
 	defer tx.Rollback()
 	var at position
-	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(n), 0), coalesce(max(n) FILTER (events < 0), 0) FROM commits`).Scan(&at.last, &at.revision); err != nil {
+	var pruned bool
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(n), 0), coalesce(max(n) FILTER (events < 0), 0), EXISTS (SELECT 1 FROM pruned) FROM commits`).
+		Scan(&at.last, &at.revision, &pruned); err != nil {
 		return err
+	}
+	if pruned {
+		if at.pruned, err = readPruned(ctx, tx); err != nil {
+			return err
+		}
 	}
 	return fn(tx, at)
 }

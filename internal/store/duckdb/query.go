@@ -30,7 +30,7 @@ func (e *Engine) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 	var t analytics.Table
 	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
-		t, err = asker(db).Answer(ctx, q)
+		t, err = asker(db, at).Answer(ctx, q)
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
 	})
@@ -42,18 +42,19 @@ func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analy
 	var t analytics.Table
 	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
-		t, err = asker(db).CallTree(ctx, q)
+		t, err = asker(db, at).CallTree(ctx, q)
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
 	})
 	return t, err
 }
 
-func asker(db querier) sqlquery.Asker {
+func asker(db querier, at position) sqlquery.Asker {
 	return sqlquery.Asker{
 		Dialect: dialect(),
 		Querier: selecter{db},
 		Sums:    func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) { return findSums(ctx, db, q) },
+		Pruned:  at.pruned,
 	}
 }
 

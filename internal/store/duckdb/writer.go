@@ -10,6 +10,7 @@ import (
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/dedupe"
@@ -113,19 +114,30 @@ type writer struct {
 	cells, tagsets, tags *duck.Appender
 	args                 []driver.Value
 	sums                 summer
+	// pruned says before when each project's events were removed.
+	pruned analytics.Pruned
 	// nextCheckpoint is the size of the log at which one is due.
 	nextCheckpoint int64
 }
 
 func newWriter(ctx context.Context, e *Engine) (*writer, error) {
 	w := &writer{e: e, known: dedupe.NewKnown(e.opts.IdentityMemory, &e.counts), nextCheckpoint: checkpointAt}
-	if err := w.sums.load(ctx, e.db); err != nil {
+	if err := w.recall(ctx); err != nil {
 		return nil, err
 	}
 	if e.standby.Load() {
 		return w, nil
 	}
 	return w, w.connect(ctx)
+}
+
+// recall reads what the writer keeps in memory of the ledger.
+func (w *writer) recall(ctx context.Context) (err error) {
+	if err := w.sums.load(ctx, w.e.db); err != nil {
+		return err
+	}
+	w.pruned, err = readPruned(ctx, w.e.db)
+	return err
 }
 
 func (w *writer) connect(ctx context.Context) error {
@@ -238,6 +250,9 @@ func (w *writer) gather(jobs []*appendJob) []*appendJob {
 func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 	err := w.ready(ctx)
 	if err == nil {
+		if jobs = w.refuseOld(jobs); len(jobs) == 0 {
+			return
+		}
 		if err = w.store(ctx, jobs); err != nil {
 			w.e.log.Error("commit failed; nothing of it was acknowledged", "err", err)
 			err = w.failed(ctx, err, jobs)
@@ -405,7 +420,7 @@ func (w *writer) ready(ctx context.Context) error {
 		}
 		w.e.log.Info("the ledger is open again")
 	}
-	if err := w.sums.load(ctx, w.e.db); err != nil {
+	if err := w.recall(ctx); err != nil {
 		return errors.Join(errDown, err)
 	}
 	if err := w.connect(ctx); err != nil {

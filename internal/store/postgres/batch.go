@@ -28,10 +28,16 @@ type batch struct {
 }
 
 func newBatch(jobs []*appendJob) *batch {
-	b := &batch{jobs: jobs}
+	var rows []row
 	for _, j := range jobs {
-		b.rows = append(b.rows, j.rows...)
+		rows = append(rows, j.rows...)
 	}
+	return batchOf(jobs, rows)
+}
+
+// batchOf makes a batch of jobs and of their rows.
+func batchOf(jobs []*appendJob, rows []row) *batch {
+	b := &batch{jobs: jobs, rows: rows}
 	b.first = make(map[usage.ID]int, len(b.rows))
 	for i := range b.rows {
 		if _, seen := b.first[b.rows[i].rec.ID]; !seen {

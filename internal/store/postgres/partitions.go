@@ -47,6 +47,21 @@ func (p *partitions) add(months []int) {
 	}
 }
 
+func (p *partitions) forget(m int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.made, m)
+}
+
+// forgetAll is for when another server dropped some.
+func (p *partitions) forgetAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made = nil
+}
+
+func partitionName(m int) string { return "events_" + monthStart(m).Format("2006_01") }
+
 // partitionsFor makes the partitions that the records need.
 func (e *Engine) partitionsFor(ctx context.Context, recs []*usage.Record) error {
 	months := map[int]bool{}
@@ -78,7 +93,7 @@ func attachPartitions(ctx context.Context, tx pgx.Tx, months []int) error {
 		return err
 	}
 	for _, m := range months {
-		name := "events_" + monthStart(m).Format("2006_01")
+		name := partitionName(m)
 		var there bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 			WHERE inhparent = 'events'::regclass AND relname = $1)`, name).Scan(&there); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/costprof/costprof/internal/analytics"
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 )
@@ -131,7 +132,10 @@ func (o Options) withDefaults() Options {
 }
 
 // position is the moment that an answer is of.
-type position struct{ last, revision int64 }
+type position struct {
+	last, revision int64
+	pruned         analytics.Pruned
+}
 
 func (p position) bound(asOf int64) int64 {
 	if asOf == 0 {
@@ -184,11 +188,17 @@ func inMoment(ctx context.Context, pool *pgxpool.Pool, least int64, fn func(pgx.
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	var at position
-	if err := tx.QueryRow(ctx, `SELECT last, revision FROM ledger`).Scan(&at.last, &at.revision); err != nil {
+	var pruned int64
+	if err := tx.QueryRow(ctx, `SELECT last, revision, pruned FROM ledger`).Scan(&at.last, &at.revision, &pruned); err != nil {
 		return err
 	}
 	if at.last < least {
 		return errBehind
+	}
+	if pruned > 0 {
+		if at.pruned, err = readPruned(ctx, tx); err != nil {
+			return err
+		}
 	}
 	return fn(tx, at)
 }
@@ -205,7 +215,7 @@ func (e *Engine) inLedger(ctx context.Context, fn func(tx pgx.Tx, n int64) (chan
 	err := retried(ctx, func() error {
 		made = 0
 		return pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
-			n, err := lockLedger(ctx, tx)
+			n, _, err := lockLedger(ctx, tx)
 			if err != nil {
 				return err
 			}
@@ -232,11 +242,11 @@ type change struct {
 }
 
 // lockLedger makes this transaction the only one that commits events, and gives
-// the number of its commit.
-func lockLedger(ctx context.Context, tx pgx.Tx) (int64, error) {
-	var last int64
-	err := tx.QueryRow(ctx, `SELECT last FROM ledger FOR UPDATE`).Scan(&last)
-	return last + 1, err
+// the number of its commit, and the time before which some project's events were
+// removed.
+func lockLedger(ctx context.Context, tx pgx.Tx) (n, pruned int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT last + 1, pruned FROM ledger FOR UPDATE`).Scan(&n, &pruned)
+	return n, pruned, err
 }
 
 // seal writes where the ledger stands after the commit at hand.
@@ -276,7 +286,7 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 
 func (e *Engine) tryCommit(ctx context.Context) error {
 	return e.explain(ctx, pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
-		if _, err := lockLedger(ctx, tx); err != nil {
+		if _, _, err := lockLedger(ctx, tx); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE ledger SET last = last`)

@@ -64,7 +64,7 @@ func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analy
 }
 
 func (e *Engine) asker(tx pgx.Tx, at position) sqlquery.Asker {
-	return sqlquery.Asker{Dialect: dialect(), Querier: selecter{tx}, Sums: func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) {
+	return sqlquery.Asker{Dialect: dialect(), Querier: selecter{tx}, Pruned: at.pruned, Sums: func(ctx context.Context, q analytics.Query) (*sqlquery.Sums, error) {
 		if e.opts.NoSums {
 			return nil, nil
 		}
@@ -92,7 +92,7 @@ func (s selected) Close() error {
 func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error) {
 	var t analytics.BloatTable
 	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) error {
-		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision}
+		t = analytics.BloatTable{AsOf: at.bound(q.AsOf), Revision: at.revision, TruncatedBefore: at.pruned.TruncatedBefore(q.Filter)}
 		q := q
 		q.Aggregates = false // a span that sums its children is not a call
 		if q.Limit == 0 {

@@ -141,7 +141,7 @@ func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 		w.e.saw(b.number)
 		b.answer()
 	}
-	for _, j := range jobs {
+	for _, j := range b.jobs {
 		j.done <- err
 	}
 }
@@ -155,12 +155,25 @@ func (w *writer) store(ctx context.Context, b *batch) error {
 	if err := w.e.partitionsFor(ctx, b.records()); err != nil {
 		return err
 	}
-	look, apart := w.wary > 0, false
+	look, apart, dropped := w.wary > 0, false, false
 	for {
 		b.reset()
 		err := retried(ctx, func() error { return w.attempt(ctx, b, look, apart) })
 		var pg *pgconn.PgError
+		var old oldError
 		switch {
+		case errors.As(err, &old):
+			if b.refuse(old); len(b.jobs) == 0 {
+				return nil
+			}
+			continue
+		case errors.As(err, &pg) && pg.Code == "23514" && !dropped:
+			dropped = true // another server dropped a partition
+			w.e.partitions.forgetAll()
+			if err := w.e.partitionsFor(ctx, b.records()); err != nil {
+				return err
+			}
+			continue
 		case errors.As(err, &pg) && pg.Code == "23505" && !look:
 			look, w.wary = true, 100
 			continue
@@ -182,9 +195,14 @@ func (w *writer) store(ctx context.Context, b *batch) error {
 // each hour's sums on its own, so that one that overflows spoils no other.
 func (w *writer) attempt(ctx context.Context, b *batch, look, apart bool) error {
 	return pgx.BeginFunc(ctx, w.e.write, func(tx pgx.Tx) error {
-		n, err := lockLedger(ctx, tx)
+		n, pruned, err := lockLedger(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if old, err := b.tooOld(ctx, tx, pruned); err != nil {
+			return err
+		} else if len(old) > 0 {
+			return oldError{old}
 		}
 		if look {
 			if err := b.judge(ctx, tx); err != nil {

@@ -81,6 +81,7 @@ func (l *Ledger) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analy
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := CallTree(l.visible(q.AsOf), q)
+	t.TruncatedBefore = removedUpTo(l.pruned, analytics.Query{Filter: q.Filter}, analytics.Window{From: q.From, To: q.To})
 	t.AsOf, t.Revision = l.seen(q.AsOf), l.revision
 	return t, nil
 }

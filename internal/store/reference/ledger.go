@@ -3,6 +3,7 @@ package reference
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,9 @@ type Ledger struct {
 	commit   int64
 	revision int64
 	history  map[usage.ID][]store.PastCost
+	// removed are the records that Prune took away, pruned from before when.
+	removed []usage.Record
+	pruned  map[string]time.Time
 }
 
 var _ store.Ledger = (*Ledger)(nil)
@@ -33,6 +37,9 @@ func (l *Ledger) Append(ctx context.Context, records []usage.Record) (store.Rece
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.ContainsFunc(records, func(r usage.Record) bool { return IsPruned(&r, l.pruned) }) {
+		return store.Receipt{}, store.ErrTooOld
+	}
 	receipt := store.Receipt{Outcomes: make([]store.Outcome, len(records))}
 	for i := range records {
 		r := records[i]
@@ -84,7 +91,7 @@ func (l *Ledger) Query(ctx context.Context, q analytics.Query) (analytics.Table,
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := Query(l.visible(q.AsOf), q)
+	t := QueryPruned(slices.Concat(l.visible(q.AsOf), l.removed), l.pruned, q)
 	t.AsOf, t.Revision = l.seen(q.AsOf), l.revision
 	return t, nil
 }
@@ -97,6 +104,7 @@ func (l *Ledger) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := Bloat(l.visible(q.AsOf), q)
+	t.TruncatedBefore = removedUpTo(l.pruned, analytics.Query{Filter: q.Filter}, analytics.Window{From: q.From, To: q.To})
 	t.AsOf, t.Revision = l.seen(q.AsOf), l.revision
 	return t, nil
 }
@@ -188,24 +196,38 @@ func (l *Ledger) History(_ context.Context, event store.EventKey) ([]store.PastC
 	return newest[:min(len(newest), store.MaxHistory)], nil
 }
 
-// Prune removes events older than before.
-func (l *Ledger) Prune(_ context.Context, before time.Time) (int64, error) {
+// Prune removes the events of each project that are older than its time.
+func (l *Ledger) Prune(_ context.Context, before map[string]time.Time) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var records []usage.Record
 	var commits []int64
+	was := len(l.records)
 	for i, r := range l.records {
-		if !r.Timestamp.Before(before) {
+		if !IsPruned(&r, before) {
 			records = append(records, r)
 			commits = append(commits, l.commits[i])
-		} else {
-			delete(l.history, r.ID)
+			continue
+		}
+		l.removed = append(l.removed, r)
+		delete(l.history, r.ID)
+		if l.pruned == nil {
+			l.pruned = map[string]time.Time{}
+		}
+		if t := before[r.Project]; t.After(l.pruned[r.Project]) {
+			l.pruned[r.Project] = t
 		}
 	}
-	removed := int64(len(l.records) - len(records))
 	l.records, l.commits = records, commits
-	if removed > 0 {
+	if len(records) < was {
 		l.revision++
 	}
-	return removed, nil
+	return int64(was - len(records)), nil
+}
+
+// Pruned says of each project before when its events were removed.
+func (l *Ledger) Pruned(context.Context) (map[string]time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.pruned), nil
 }

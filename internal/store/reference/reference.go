@@ -153,13 +153,17 @@ func Query(records []usage.Record, q analytics.Query) analytics.Table {
 
 // moved answers a question with a baseline: the rows of one window less those of
 // the other.
-func moved(records []usage.Record, q analytics.Query) (t analytics.Table) {
+func moved(records []usage.Record, q analytics.Query) analytics.Table {
 	is := q
 	is.Baseline, is.Limit, is.Offset = analytics.Window{}, 0, 0
 	was := is
 	was.From, was.To = q.Baseline.From, q.Baseline.To
-	t = Query(records, is)
-	for _, row := range Query(records, was).Rows {
+	return move(Query(records, is), Query(records, was), q)
+}
+
+// move takes the rows of was off those of t.
+func move(t, was analytics.Table, q analytics.Query) analytics.Table {
+	for _, row := range was.Rows {
 		at := slices.IndexFunc(t.Rows, func(r analytics.Row) bool { return slices.Equal(r.Names, row.Names) })
 		if at < 0 {
 			at = len(t.Rows)

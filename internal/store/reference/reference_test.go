@@ -179,7 +179,7 @@ func TestLedgerRemembersMoments(t *testing.T) {
 	if got := ask(0); got.Revision == first.Revision {
 		t.Error("a correction left the revision as it was")
 	}
-	if n, err := l.Prune(ctx, noon.Add(time.Minute)); err != nil || n != 1 {
+	if n, err := l.Prune(ctx, map[string]time.Time{rs[0].Project: noon.Add(time.Minute)}); err != nil || n != 1 {
 		t.Errorf("pruned %d, %v; want 1", n, err)
 	}
 }

@@ -104,5 +104,6 @@ FROM whole ORDER BY cost DESC, path` + limit
 	if q.Limit > 0 && len(t.Rows) > q.Limit {
 		t.Rows, t.More = t.Rows[:q.Limit], true
 	}
+	t.TruncatedBefore = a.Pruned.TruncatedBefore(q.Filter)
 	return t, rows.Err()
 }

@@ -61,7 +61,7 @@ type aggregate struct {
 // Where the measures allow it the events are first grouped by the numbers of
 // cell and tag set into few parts, and only these by text: a third of the time.
 // Hours that are summed up give such parts too, and their events are not read.
-func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
+func (d *Dialect) compile(q analytics.Query, kept *Sums, pruned analytics.Pruned) (*aggregate, error) {
 	a := &aggregate{Statement: Statement{Dialect: d}, groups: len(q.GroupBy), bucket: q.Grain > 0, measures: d.measures(q.Measures)}
 	switch q.Grain {
 	case 0, time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 24 * time.Hour:
@@ -69,7 +69,7 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 		return nil, fault.New(fault.Internal, "grain %s is not supported", q.Grain)
 	}
 	if q.Baseline != (analytics.Window{}) {
-		return a, a.compileMoved(&q)
+		return a, a.compileMoved(&q, pruned)
 	}
 	inParts := kept != nil || foldable(q)
 	base := "events"
@@ -125,6 +125,12 @@ func (d *Dialect) compile(q analytics.Query, kept *Sums) (*aggregate, error) {
 			text += " HAVING sum(parts.m1) <> 0" // m1 are the calls: the group came later
 		}
 	}
+	if len(pruned) > 0 && servedByDays(q) {
+		var err error
+		if text, err = a.withPast(text, &q, daysIn(pruned, q.Filter)); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case a.bucket:
 		text += " ORDER BY bucket" + orderNames(a.groups)
@@ -157,7 +163,7 @@ func (a *aggregate) ranking(groups, by string, q *analytics.Query) string {
 
 // compileMoved compiles a question with a baseline: one look at the events of
 // both windows, those of the baseline counting negative.
-func (a *aggregate) compileMoved(q *analytics.Query) error {
+func (a *aggregate) compileMoved(q *analytics.Query, pruned analytics.Pruned) error {
 	if a.bucket || a.groups == 0 || q.Measures != 0 {
 		return fault.New(fault.Internal, "a baseline goes with groups, and without grain and measures")
 	}
@@ -189,9 +195,20 @@ func (a *aggregate) compileMoved(q *analytics.Query) error {
 		a.joins = append(a.joins, "JOIN cells ON cells.id = events.cell")
 	}
 	both := strings.Join(columns, ", ")
+	past := ""
+	if servedByDays(*q) { // then both is cell and tagset
+		for _, window := range [...]struct {
+			analytics.Filter
+			sign string
+		}{{q.Filter, ""}, {before, "-"}} {
+			if d := daysIn(pruned, window.Filter); d.from < d.to {
+				past += " UNION ALL SELECT cell, NULL::BIGINT, " + window.sign + "cost, " + window.sign + "calls" + a.pastRows(window.Filter, d, false)
+			}
+		}
+	}
 	a.text = a.ranking("SELECT "+strings.Join(selects, ", ")+", sum(cost) AS m0, sum(calls)::BIGINT AS m1 FROM ("+
 		"SELECT "+both+", cost, 1 AS calls FROM events WHERE "+is+
-		" UNION ALL SELECT "+both+", -cost, -1 FROM events WHERE "+was+
+		" UNION ALL SELECT "+both+", -cost, -1 FROM events WHERE "+was+past+
 		") events "+strings.Join(a.joins, " ")+" GROUP BY "+strings.Join(groups, ", "), "abs(m0)", q)
 	return nil
 }

@@ -13,6 +13,12 @@ func HourOf(t time.Time) int64 { return t.UnixMicro() / time.Hour.Microseconds()
 // HourStart is when an hour begins.
 func HourStart(h int64) time.Time { return time.UnixMicro(h * time.Hour.Microseconds()).UTC() }
 
+// CeilMicro rounds up to the precision of events: what is older than t is older
+// than the result.
+func CeilMicro(t time.Time) time.Time {
+	return t.UTC().Add(time.Microsecond - 1).Truncate(time.Microsecond)
+}
+
 // Sums is the part of a question's window that kept sums of hours can answer.
 type Sums struct {
 	From, To int64 // hours, half-open

@@ -18,6 +18,8 @@ type Asker struct {
 	Querier
 	// Sums finds the sums of hours that may serve a question, nil for none.
 	Sums func(context.Context, analytics.Query) (*Sums, error)
+	// Pruned says which events were removed for their age.
+	Pruned analytics.Pruned
 }
 
 // Answer answers a question whose AsOf is set.
@@ -36,6 +38,7 @@ func (a Asker) Answer(ctx context.Context, q analytics.Query) (t analytics.Table
 		whole, err = a.run(ctx, first)
 		t.Cost, t.Calls, t.Unpriced, t.Fallback, t.Groups = whole.Cost, whole.Calls, whole.Unpriced, whole.Fallback, whole.Groups
 	}
+	truncate(a.Pruned, q, &t)
 	return t, err
 }
 
@@ -127,7 +130,7 @@ func (a Asker) run(ctx context.Context, q analytics.Query) (analytics.Table, err
 			return t, err
 		}
 	}
-	c, err := a.compile(q, kept)
+	c, err := a.compile(q, kept, a.Pruned)
 	if err != nil {
 		return t, err
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -109,51 +108,5 @@ func testCorrectWas(t *testing.T, open Opener) {
 	for _, i := range []int{2, 3, 4, 7} {
 		recs[i].Costing = now
 	}
-	wantAnswers(t, e, recs)
-}
-
-func testPrune(t *testing.T, open Opener) {
-	dir := t.TempDir()
-	e := open(t, dir)
-	recs := calls(400)
-	for i := range recs {
-		if i%5 == 0 {
-			recs[i] = call(i, func(r *usage.Record) { r.EventID = r.SpanID; r.Tags = map[string]string{"team": "red"} })
-		}
-	}
-	recs[20].Aggregate = true
-	appendAll(t, e, recs)
-	before := ask(t, e, analytics.Query{})
-	cut := recs[150].Timestamp // this one stays
-	if n, err := e.Prune(ctx(t), cut); err != nil || n != 150 {
-		t.Fatalf("Prune: %d, %v; want 150", n, err)
-	}
-	wantAnswers(t, e, recs[150:])
-	checkBloat(t, e, recs[150:], analytics.BloatQuery{MinRatio: 1000, MinCalls: 1, Limit: 500})
-	if _, err := e.Get(ctx(t), recs[149].ID, analytics.Filter{}); fault.CodeOf(err) != fault.NotFound {
-		t.Fatalf("Get of a removed event: %v", err)
-	}
-	after := ask(t, e, analytics.Query{})
-	if after.Revision == before.Revision {
-		t.Fatal("a removal left the revision as it was")
-	}
-	if n, err := e.Prune(ctx(t), cut); err != nil || n != 0 {
-		t.Fatalf("again: %d, %v", n, err)
-	}
-	if again := ask(t, e, analytics.Query{}); again.Revision != after.Revision {
-		t.Fatal("a removal of nothing changed the revision")
-	}
-	if n, err := e.Correct(ctx(t), store.Correction{Reason: "late", At: epoch, Changes: []store.CostChange{change(recs[0], usage.Costing{})}}); err != nil || n != 0 {
-		t.Fatalf("a removed event was corrected: %d, %v", n, err)
-	}
-	wantAll(t, e, recs[150:], store.Duplicate)
-	// Identities go with their events.
-	wantAll(t, e, recs[100:150], store.Stored)
-	wantAll(t, e, recs[100:], store.Duplicate)
-	wantAnswers(t, e, recs[100:])
-	mustClose(t, e)
-	e = reopen(t, open, dir)
-	wantAll(t, e, recs[100:], store.Duplicate)
-	wantAll(t, e, recs[:100], store.Stored)
 	wantAnswers(t, e, recs)
 }

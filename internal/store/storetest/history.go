@@ -68,7 +68,7 @@ func testHistory(t *testing.T, open Opener) {
 	}
 	check()
 	cut := recs[2].Timestamp
-	if _, err := e.Prune(ctx(t), cut); err != nil {
+	if _, err := e.Prune(ctx(t), from(cut)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range recs {

@@ -93,7 +93,10 @@ func testClosed(t *testing.T, open Opener) {
 			_, err := e.Correct(ctx(t), store.Correction{At: epoch, Changes: []store.CostChange{change(recs[0], usage.Costing{})}})
 			return err
 		},
-		"Prune":         func() error { _, err := e.Prune(ctx(t), epoch); return err },
+		"Prune":         func() error { _, err := e.Prune(ctx(t), from(epoch)); return err },
+		"Pruned":        func() error { _, err := e.Pruned(ctx(t)); return err },
+		"ListRetention": func() error { _, err := e.ListRetention(ctx(t)); return err },
+		"PutRetention":  func() error { return e.PutRetention(ctx(t), store.Retention{}, entry("put")) },
 		"ListPrices":    func() error { _, err := e.ListPrices(ctx(t)); return err },
 		"ReplacePrices": func() error { return e.ReplacePrices(ctx(t), nil, []pricing.Own{own("p")}, entry("put")) },
 		"GetList":       func() error { _, err := e.GetList(ctx(t)); return err },
@@ -186,15 +189,11 @@ func testHealth(t *testing.T, open Opener) {
 	appendAll(t, e, recs)
 	appendAll(t, e, recs)
 	want(250)
-	if _, err := e.Prune(ctx(t), recs[50].Timestamp); err != nil {
-		t.Fatal(err)
-	}
+	mustPrune(t, e, from(recs[50].Timestamp), 50)
 	want(200)
-	appendAll(t, e, recs[40:60])
-	want(210)
+	appendAll(t, e, recs[50:60])
+	want(200)
 	mustClose(t, e)
 	e = reopen(t, open, dir)
-	want(210)
-	appendAll(t, e, recs)
-	want(250)
+	want(200)
 }

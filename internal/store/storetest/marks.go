@@ -131,18 +131,15 @@ func testMarks(t *testing.T, open Opener) {
 	if got := appendNumbered(t, e, sent); len(got.Unmarked) > 0 {
 		t.Fatalf("unmarked after a restart: %v", got.Unmarked)
 	}
-	// What is removed and comes again comes as it is sent.
-	if _, err := e.Prune(ctx(t), recs[150].Timestamp); err != nil {
-		t.Fatal(err)
-	}
+	mustPrune(t, e, from(recs[150].Timestamp), 150)
 	if n, err := e.Correct(ctx(t), c); err != nil || n != 0 {
 		t.Fatalf("marked %d that were removed, %v", n, err)
 	}
 	if past, err := e.History(ctx(t), keyOf(recs[14])); err != nil || len(past) > 0 {
 		t.Fatalf("history of a removed event: %v, %v", past, err)
 	}
-	wantAll(t, e, sent[:150], store.Stored)
-	wantAnswers(t, e, sent)
+	wantTooOld(t, e, sent[:150])
+	wantPruned(t, e, recs, from(recs[150].Timestamp))
 }
 
 // Within one call, and of one event from many callers at once, the mark is found

@@ -95,7 +95,7 @@ func testEmpty(t *testing.T, open Opener) {
 		}
 	}
 	checkBloat(t, e, nil, analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 5})
-	if n, err := e.Prune(ctx(t), epoch); err != nil || n != 0 {
+	if n, err := e.Prune(ctx(t), from(epoch)); err != nil || n != 0 {
 		t.Fatalf("Prune of nothing: %d, %v", n, err)
 	}
 	if n, err := e.Correct(ctx(t), store.Correction{Reason: "none", At: epoch}); err != nil || n != 0 {

@@ -66,6 +66,9 @@ func Run(t *testing.T, open Opener) {
 		{"MarksOfOneCall", testMarksOfOneCall},
 		{"MarksInAnyOrder", testMarksInAnyOrder},
 		{"Prune", testPrune},
+		{"PruneBesideAppends", testPruneBesideAppends},
+		{"PruneHugeAmounts", testPruneHugeAmounts},
+		{"PruneProperty", testPruneProperty},
 
 		{"DumpOfOneMoment", testDumpOfOneMoment},
 
@@ -90,6 +93,7 @@ func Run(t *testing.T, open Opener) {
 		{"Keys", testKeys},
 		{"Sessions", testSessions},
 		{"Settings", testSettings},
+		{"Retention", testRetention},
 		{"CatalogReopened", testCatalogReopened},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
@@ -127,7 +131,7 @@ func ctx(t *testing.T) context.Context { return t.Context() }
 var same = cmp.Options{
 	cmpopts.IgnoreFields(usage.Event{}, "Prompt", "TimestampDefaulted"),
 	cmpopts.IgnoreFields(analytics.Table{}, "AsOf", "Revision"),
-	cmpopts.IgnoreFields(analytics.BloatTable{}, "AsOf", "Revision"),
+	cmpopts.IgnoreFields(analytics.BloatTable{}, "AsOf", "Revision", "TruncatedBefore"),
 	cmpopts.EquateEmpty(),
 	cmp.AllowUnexported(money.Total{}),
 }

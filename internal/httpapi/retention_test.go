@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/costprof/costprof/internal/auth"
+)
+
+// What is older than its project keeps is refused and removed; the days answer as
+// they did, and what they cannot answer says so.
+func TestRetention(t *testing.T) {
+	f := setup(t)
+	put := func(body string, status int) *answer {
+		t.Helper()
+		return f.do(http.MethodPut, "/api/v1/admin/retention", body).want(status)
+	}
+	f.get("/api/v1/admin/retention").want(200).says(`"data":[]`)
+	old := event(1, `{"timestamp":"2026-09-01T10:30:00Z","project":"shop","userId":"ann"}`)
+	f.post("/api/v1/events", batch(old, event(2, `{"project":"shop","userId":"ann"}`), event(3, `{"timestamp":"2026-09-01T10:30:00Z"}`))).want(202)
+	const days = "?from=2026-08-20&to=2026-11-30&project=shop"
+	totals := func() string {
+		t.Helper()
+		var got struct {
+			Data []struct {
+				TotalCost any
+				CallCount int
+			}
+		}
+		a := f.get("/api/v1/analytics/cost-breakdown" + days + "&fields=totalCost,callCount").want(200)
+		a.into(&got)
+		if len(got.Data) != 1 || got.Data[0].CallCount != 2 {
+			t.Fatalf("%s", a.body)
+		}
+		return string(a.body)
+	}
+	before := totals()
+
+	for _, bad := range []string{`{}`, `{"eventDays":-1}`, `{"eventDays":1.5}`, `{"eventDays":36501}`, `{"eventDays":"30"}`, `{"project":" ","eventDays":1}`, `{"days":3}`} {
+		put(bad, 400)
+	}
+	put(`{"project":"shop","eventDays":30}`, 200).says(`"project":"shop","eventDays":30,"promptDays":null`)
+	f.get("/api/v1/admin/audit").want(200).says(`"retention.set"`, `"eventDays":30`, `"project":"shop"`)
+	f.post("/api/v1/events", batch(event(9), old)).want(400).says("events[1].timestamp", "is older than the project's retention")
+	f.post("/api/v1/events?partial=true", batch(event(9), old)).want(202).says(`"accepted":1`, `"index":1`)
+
+	if err := f.keeping.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.get("/api/v1/admin/audit").want(200).says(`"retention.removed"`, `"events":1`, `"shop":"2026-10-23T00:00:00Z"`)
+	f.get("/api/v1/admin/retention").want(200).says(`"removedBefore":"2026-10-23T00:00:00Z"`)
+	if after := totals(); after != before {
+		t.Errorf("breakdown was %s\nand is %s", before, after)
+	}
+	// A whole series, tree and comparison stay too.
+	for _, path := range []string{"timeseries" + days + "&granularity=day&groupBy=model", "flamegraph" + days + "&levels=feature,model", "compare" + days} {
+		f.get("/api/v1/analytics/" + path).want(200).lacks("truncatedBefore")
+	}
+	const gone = `"truncatedBefore":"2026-10-23T00:00:00Z"`
+	for _, path := range []string{
+		"analytics/users" + days, "analytics/cost-breakdown" + days + "&groupBy=tag:x", "analytics/timeseries" + days + "&granularity=hour",
+		"analytics/timeseries" + days + "&granularity=day&groupBy=session", "analytics/flamegraph" + days + "&levels=user", "analytics/flamegraph" + days + "&levels=trace",
+		"analytics/prompts" + days, "events" + days, "traces" + days, "analytics/realtime-totals?project=shop", "analytics/compare" + days + "&groupBy=user",
+	} {
+		f.get("/api/v1/" + path).want(200).says(gone)
+	}
+	f.get("/api/v1/analytics/features"+days).want(200).says(gone, `"truncatedFields":["p95Latency"]`, `"callCount":2`)
+	f.get("/api/v1/analytics/features?fields=totalCost&project=shop&from=2026-09-01T10:00:00Z&to=2026-11-30").want(200).says(`"truncatedBefore":"2026-09-02T00:00:00Z"`)
+	if a := f.get("/api/v1/export/events" + days + "&format=ndjson").want(200); a.header.Get(truncatedHeader) != "2026-10-23T00:00:00Z" || a.header.Get(totalHeader) != "1" {
+		t.Errorf("export: %v", a.header)
+	}
+	// Others are not told of it.
+	f.get("/api/v1/events?from=2026-08-20&project=default").want(200).lacks("truncatedBefore")
+
+	// Keeping more from now on does not let in again what was removed, and counted.
+	put(`{"project":"shop","eventDays":0}`, 200)
+	f.post("/api/v1/events", batch(old)).want(400).says("is older than the project's retention")
+	// For all projects that have none of their own.
+	put(`{"eventDays":7}`, 200).lacks(`"project"`)
+	f.post("/api/v1/events", batch(event(4, `{"timestamp":"2026-11-10T10:30:00Z"}`))).want(400)
+	f.post("/api/v1/events", batch(event(4, `{"timestamp":"2026-11-10T10:30:00Z","project":"shop"}`))).want(202)
+	if err := f.keeping.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := f.stored(); left != 3 {
+		t.Errorf("%d events are left, want 3", left)
+	}
+}
+
+// Something removed between the look and the store is refused all the same, and
+// the rest of a partial batch is stored.
+func TestRetentionMeanwhile(t *testing.T) {
+	f := setup(t)
+	old := event(1, `{"timestamp":"2026-09-01T10:30:00Z"}`)
+	f.post("/api/v1/events", batch(old)).want(202)
+	// As another server does it: this one was told nothing.
+	if _, err := f.ledger.Prune(t.Context(), map[string]time.Time{"default": time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
+		t.Fatal(err)
+	}
+	f.post("/api/v1/events?partial=true", batch(old, event(2))).want(202).says(`"accepted":1`, `"index":0`)
+	f.post("/api/v1/events", batch(old, event(2))).want(400).says("events[0].timestamp")
+}
+
+func TestRetentionOfOneProject(t *testing.T) {
+	f := closed(t)
+	put := func(project, body string) *answer {
+		return f.do(http.MethodPut, "/api/v1/admin/retention", body, as(auth.Admin, project))
+	}
+	put("", `{"eventDays":400}`).want(200)
+	put("", `{"project":"b","eventDays":10}`).want(200)
+	put("a", `{"project":"b","eventDays":10}`).want(403)
+	put("a", `{"eventDays":20}`).want(200).says(`"project":"a"`)
+	f.get("/api/v1/admin/retention", as(auth.Admin, "a")).want(200).says(`"eventDays":400`, `"eventDays":20`).lacks(`"b"`)
+	f.get("/api/v1/admin/retention", as(auth.Admin, "")).want(200).says(`"project":"b"`)
+}
