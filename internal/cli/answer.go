@@ -88,7 +88,7 @@ func withoutPath(err error) error {
 func heading(w io.Writer, term terminal, m client.Meta) {
 	text := ""
 	if m.TotalCost != "" {
-		text = term.style(bold, fmt.Sprintf("%s in %s calls", money(m.TotalCost), count(m.CallCount)))
+		text = term.style(bold, fmt.Sprintf("%s in %s", money(m.TotalCost), several(m.CallCount, "call")))
 	}
 	if !m.From.IsZero() && !m.To.IsZero() {
 		if text != "" {
@@ -149,8 +149,23 @@ func window(from, to time.Time) string {
 }
 
 // hint says what makes a total less than the truth.
-func (s *session) hint(unpriced int64) {
+func (s *session) hint(unpriced, fallback int64) {
 	if unpriced > 0 {
-		s.note("%s calls have no price of ours (estimated, or counted as 0): see `costprof prices unpriced`.", count(unpriced))
+		verb := "have"
+		if unpriced == 1 {
+			verb = "has"
+		}
+		s.note("%s %s no price (estimated, or counted as 0): see `costprof prices unpriced`.", several(unpriced, "call"), verb)
 	}
+	if fallback > 0 {
+		s.note("%s took a standard price for want of one for their tier or region: `costprof events ID` shows it.", several(fallback, "call"))
+	}
+}
+
+// several counts things by their name: 1 call, 2 calls.
+func several(n int64, name string) string {
+	if n == 1 {
+		return "1 " + name
+	}
+	return count(n) + " " + name + "s"
 }

@@ -61,11 +61,17 @@ func (b *breakdownCmd) Run(s *session) error {
 	if page.NextCursor != "" {
 		s.note("There are more rows: -n shows up to 1000, --json gives the cursor.")
 	}
-	var unpriced int64
-	for _, row := range page.Items {
-		unpriced += row.UnpricedCalls
+	if rows := page.Items; len(by) == 1 && len(rows) == 1 && rows[0].Name == "" {
+		if tag, ok := strings.CutPrefix(by[0], "tag:"); ok {
+			s.note("No call has the tag %s.", printable(tag))
+		}
 	}
-	s.hint(unpriced)
+	var unpriced, fallback int64
+	for i := range page.Items {
+		unpriced += page.Items[i].UnpricedCalls
+		fallback += page.Items[i].FallbackCalls
+	}
+	s.hint(unpriced, fallback)
 	return nil
 }
 

@@ -78,7 +78,8 @@ type root struct {
 
 const description = `Where the money for AI goes: every call priced exactly.
 
-Start with "costprof serve", fill it with "costprof demo" or "costprof import", then ask with "costprof top".
+Start with "costprof serve", fill it with "costprof demo" or "costprof import", then ask with
+"costprof top --last 30d" and "costprof diff".
 Amounts are US dollars. Tables for people round totals half-even to four decimals; --json has every digit.`
 
 // Run performs one command line and returns the exit code. When ctx ends the

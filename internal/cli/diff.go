@@ -120,7 +120,7 @@ func (d *diffCmd) show(s *session, by []string, page client.Comparison, now time
 		s.note("There are more rows: -n shows up to 1000, --json gives the cursor.")
 	}
 	if now, then := total.UnpricedCalls, total.Baselines.UnpricedCalls; now+then > 0 {
-		s.note("%s calls of the later and %s of the earlier period have no price of ours (estimated, or counted as 0): see `costprof prices unpriced`.",
+		s.note("%s calls of the later and %s of the earlier period have no price (estimated, or counted as 0): see `costprof prices unpriced`.",
 			count(now), count(then))
 	}
 }

@@ -40,7 +40,7 @@ func TestDiff(t *testing.T) {
 	if d := cmp.Diff(want, got.out); got.code != 0 || d != "" {
 		t.Errorf("exit %d, want -, got +:\n%s", got.code, d)
 	}
-	if want := "12 calls of the later and 1 of the earlier period have no price of ours (estimated, or counted as 0): see `costprof prices unpriced`.\n"; got.err != want {
+	if want := "12 calls of the later and 1 of the earlier period have no price (estimated, or counted as 0): see `costprof prices unpriced`.\n"; got.err != want {
 		t.Errorf("notes %q, want %q", got.err, want)
 	}
 	// Programs get the server's own answer.

@@ -25,7 +25,7 @@ type exportCmd struct {
 type exportFlags struct {
 	Output string `short:"o" required:"" placeholder:"FILE" help:"The file to write, - for standard output."`
 	Format string `placeholder:"FORMAT" help:"csv, json, ndjson, parquet, or of events focus. Default: by the file's ending (.csv, .json, .ndjson, .jsonl, .parquet, .focus.csv), csv for standard output."`
-	Limit  int64  `short:"n" help:"Most rows, the first ones; 0 for all."`
+	Limit  int64  `short:"n" placeholder:"N" help:"Most rows, the first ones; 0 for all."`
 	BOM    bool   `name:"bom" help:"Begin a CSV with a byte order mark, by which Excel knows UTF-8."`
 	filterFlags
 }
@@ -155,7 +155,7 @@ func (e *exportFlags) run(s *session, what client.Exported, resume bool) error {
 	if err != nil {
 		return err
 	}
-	x := &exporter{session: s, client: c, what: what, path: e.Output, progress: newProgress(s.stdio.Err), state: exportState{
+	x := &exporter{session: s, client: c, what: what, path: e.Output, progress: newProgress(s.stdio.Err), total: -1, span: span(filter, time.Now()), state: exportState{
 		Request: client.ExportRequest{Filter: filter, Format: format, Limit: e.Limit, BOM: e.BOM},
 	}}
 	defer x.progress.clear()
@@ -185,6 +185,10 @@ type exporter struct {
 	progress *progress
 	state    exportState
 	lines    atomic.Int64
+	// span says of which time the rows are; total is how many there will be in all
+	// files, -1 when the server does not say.
+	span  string
+	total int64
 }
 
 func (x *exporter) partial() string { return x.path + ".partial" }
@@ -234,7 +238,10 @@ func (x *exporter) continued(resume bool) (err error) {
 		return err
 	}
 	_ = os.Remove(x.memo()) // it only tells of a file that is no longer there
-	x.wrote(x.path)
+	if resume {
+		x.total, x.span = x.state.Total, span(x.state.Request.Filter, time.Time{})
+	}
+	x.wrote(x.path, x.total)
 	return nil
 }
 
@@ -245,6 +252,7 @@ func (x *exporter) keep(f *os.File, part client.ExportPart) error {
 		if x.state.Request.Limit > 0 {
 			x.state.Total = min(part.Total, x.state.Request.Limit)
 		}
+		x.total = x.state.Total
 	}
 	if part.NextCursor == "" || x.what != client.ExportedEvents {
 		return nil
@@ -298,6 +306,10 @@ func (x *exporter) recall() error {
 	return nil
 }
 
+// mostInDocument is how many rows the server puts into one file of json or
+// parquet.
+const mostInDocument = 1_000_000
+
 // documents writes a file for each answer.
 func (x *exporter) documents() error {
 	left := x.state.Request.Limit
@@ -314,6 +326,10 @@ func (x *exporter) documents() error {
 			next = part.NextCursor
 			if part.Total >= 0 {
 				x.state.Total = part.Total
+				x.total = part.Total
+				if left > 0 {
+					x.total = min(part.Total, left)
+				}
 			}
 			return nil
 		}
@@ -333,9 +349,14 @@ func (x *exporter) documents() error {
 		if err := os.Rename(f.Name(), path); err != nil {
 			return err
 		}
-		x.wrote(path)
+		rows := x.total
+		if rows >= 0 {
+			rows = min(rows, mostInDocument)
+			x.total -= rows
+		}
+		x.wrote(path, rows)
 		if left > 0 {
-			if left -= 1_000_000; left <= 0 {
+			if left -= mostInDocument; left <= 0 {
 				return nil
 			}
 		}
@@ -357,11 +378,49 @@ func (x *exporter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (x *exporter) wrote(path string) {
+// wrote says what is in a file of so many rows; -1 are as many as there were.
+func (x *exporter) wrote(path string, rows int64) {
 	x.progress.clear()
 	size := ""
 	if info, err := os.Stat(path); err == nil {
 		size = fmt.Sprintf(" (%s bytes)", count(info.Size()))
 	}
-	x.note("Wrote %s%s.", printable(path), size)
+	what := string(x.what)
+	if rows >= 0 {
+		what = several(rows, strings.TrimSuffix(what, "s"))
+	}
+	if x.span != "" {
+		what += ", " + x.span + ","
+	}
+	x.note("Wrote %s to %s%s.", what, printable(path), size)
+}
+
+// span says of which time a filter's calls are, "" when a bound depends on a now
+// that is not known.
+func span(f client.Filter, now time.Time) string {
+	zone := f.TZ
+	if zone == "" {
+		zone = "UTC"
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return ""
+	}
+	if (f.From == "" || f.To == "") && now.IsZero() {
+		return ""
+	}
+	shown := func(bound string, absent time.Time) string {
+		switch t, err := parseInstant("", bound); {
+		case bound == "":
+			return absent.In(loc).Format("2006-01-02 15:04")
+		case isDate(bound) || err != nil:
+			return bound
+		default:
+			return t.In(loc).Format("2006-01-02 15:04")
+		}
+	}
+	if f.From == "" && f.To != "" {
+		return "the 30 days to " + shown(f.To, now) + " " + zone
+	}
+	return shown(f.From, now.AddDate(0, 0, -30)) + " to " + shown(f.To, now) + " " + zone
 }

@@ -106,6 +106,9 @@ func (f *flameCmd) format() (string, error) {
 			return e.format, nil
 		}
 	}
+	if strings.HasSuffix(strings.ToLower(f.Output), ".svg") {
+		return "", usagef("costprof draws no SVG, but `costprof flame -o cost.folded && flamegraph.pl cost.folded > cost.svg` does; cost.speedscope.json opens in the browser on speedscope.app")
+	}
 	return "", usagef("the ending of %q says no format: .json, .pb.gz, .speedscope.json or .folded do, or give --format", f.Output)
 }
 

@@ -73,7 +73,7 @@ func (p *pricesListCmd) Run(s *session) error {
 		{title: "PRICES", shrink: true, least: 40},
 	}}
 	for _, price := range page.Items {
-		t.add(name(price.Provider), name(price.Model), scope(&price), day(price.EffectiveFrom), day(price.EffectiveTo), priceList(price.Prices))
+		t.add(name(price.Provider), name(price.Model), scope(&price), day(price.EffectiveFrom), lastDay(price.EffectiveTo), priceList(price.Prices))
 	}
 	t.write(s.out, s.term)
 	if page.NextCursor != "" {
@@ -114,6 +114,18 @@ func day(t *time.Time) string {
 		return dayOpen
 	}
 	return clock(t.UTC())
+}
+
+// lastDay shows the end of a price as --to takes it: the last day that is
+// included, or the instant that is not.
+func lastDay(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return dayOpen
+	}
+	if end := t.UTC(); end.Truncate(24 * time.Hour).Equal(end) {
+		return end.AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	return day(t)
 }
 
 func priceList(prices map[string]client.UnitPrice) string {
@@ -214,3 +226,16 @@ func parseInstant(flag, text string) (time.Time, error) {
 	}
 	return time.Time{}, usagef("%s %q must be a date (2026-11-01) or an instant (2026-11-01T09:00:00Z)", flag, text)
 }
+
+// parseEnd is parseInstant for the end of a time: a date is included, so the end
+// is the start of the next day.
+func parseEnd(flag, text string) (time.Time, error) {
+	t, err := parseInstant(flag, text)
+	if isDate(text) && err == nil {
+		t = t.AddDate(0, 0, 1)
+	}
+	return t, err
+}
+
+// isDate tells a date from an instant, in text that parseInstant takes.
+func isDate(text string) bool { return len(text) == len(time.DateOnly) }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/costprof/costprof/client"
 )
@@ -45,13 +47,20 @@ func (p *pricesExplainCmd) Run(s *session) error {
 		return err
 	}
 	if p.Provider == "" {
-		if len(e.Listed) == 0 {
-			fmt.Fprintf(s.out, "No provider of the price book lists %s; --provider says which names were tried there.\n", name(p.Model))
+		listed := e.Listed
+		if len(listed) == 0 {
+			if listed, err = p.owners(s, c, at); err != nil {
+				return err
+			}
+		}
+		if len(listed) == 0 {
+			fmt.Fprintf(s.out, "No provider of the price book lists %s, and it has no own price; --provider says which names were tried there.\n", name(p.Model))
+			s.giveOne("PROVIDER", p.Model)
 			return nil
 		}
 		// The likeliest comes first.
-		request.Provider = e.Listed[0]
-		if others := e.Listed[1:]; len(others) > 0 {
+		request.Provider = listed[0]
+		if others := listed[1:]; len(others) > 0 {
 			s.note("Other providers list it, too: %s; --provider names one.", printable(strings.Join(others, ", ")))
 		}
 		if e, err = c.ExplainPrice(s.ctx, request); err != nil {
@@ -59,7 +68,31 @@ func (p *pricesExplainCmd) Run(s *session) error {
 		}
 	}
 	s.explain(&e)
+	if e.Source == "unpriced" {
+		s.giveOne(request.Provider, p.Model)
+	}
 	return nil
+}
+
+// giveOne ends what is said of a model without a price with the way out.
+func (s *session) giveOne(provider, model string) {
+	s.note("Give it one: `costprof prices set %s %s input=… output=…`.", printable(shellWord(provider)), printable(shellWord(model)))
+}
+
+// owners are the providers for which the model has an own price. Those of the
+// book are known without.
+func (p *pricesExplainCmd) owners(s *session, c *client.Client, at time.Time) ([]string, error) {
+	page, err := c.ListPrices(s.ctx, client.PricesRequest{Model: p.Model, Project: p.Project, At: at})
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i := range page.Items {
+		if provider := page.Items[i].Provider; !slices.Contains(out, provider) {
+			out = append(out, provider)
+		}
+	}
+	return out, nil
 }
 
 func (s *session) explain(e *client.Explanation) {
@@ -100,7 +133,7 @@ func (s *session) explain(e *client.Explanation) {
 			first += " for " + which
 		}
 		if c.Price.EffectiveFrom != nil || c.Price.EffectiveTo != nil {
-			first += fmt.Sprintf(", from %s to %s", day(c.Price.EffectiveFrom), day(c.Price.EffectiveTo))
+			first += ", " + inForce(&c.Price)
 		}
 		fmt.Fprintf(w, "%s\n    %s\n    %s\n", first, priceList(c.Price.Prices), printable(c.Why))
 	}

@@ -65,7 +65,8 @@ func (p *pricesQuoteCmd) Run(s *session) error {
 		return s.writeValue(answered[client.Quote]{quote})
 	}
 	if quote.CostSource == "unpriced" {
-		fmt.Fprintf(s.out, "%s has no price. `costprof prices explain %s` says what was tried, `costprof prices set` gives it one.\n", name(p.Model), printable(p.Model))
+		fmt.Fprintf(s.out, "%s has no price. `costprof prices explain %s --provider %s` says what was tried.\n", name(p.Model), printable(shellWord(p.Model)), printable(shellWord(p.Provider)))
+		s.giveOne(p.Provider, p.Model)
 		return nil
 	}
 	if len(quote.Lines) == 0 {

@@ -9,7 +9,7 @@ import (
 
 type pricesRerateCmd struct {
 	From     string `required:"" placeholder:"TIME" help:"First calls to price anew: a date or an instant."`
-	To       string `required:"" placeholder:"TIME" help:"Until then: a date, which is included, or an instant."`
+	To       string `required:"" placeholder:"TIME" help:"Until then: a date, that day included, or an instant, not included."`
 	Provider string `placeholder:"NAME" help:"Only calls of this provider."`
 	Model    string `placeholder:"NAME" help:"Only calls of this model."`
 	Project  string `placeholder:"NAME" help:"Only calls of this project."`
@@ -38,12 +38,9 @@ func (p *pricesRerateCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	to, err := parseInstant("--to", p.To)
+	to, err := parseEnd("--to", p.To)
 	if err != nil {
 		return err
-	}
-	if len(p.To) == len(time.DateOnly) {
-		to = to.AddDate(0, 0, 1)
 	}
 	if !from.Before(to) {
 		return usagef("--to must be after --from")
@@ -125,7 +122,7 @@ func (p *pricesRerateCmd) show(s *session, r *client.Rerated) {
 	}
 	fmt.Fprintf(s.out, "%s of %s calls %s: %s before, %s now (%s)\n", count(r.Calls), count(r.Total), does, money(r.OldCost), money(r.NewCost), signed(r.Difference))
 	if r.UnpricedBefore != r.UnpricedAfter {
-		fmt.Fprintf(s.out, "%s of them had no price of ours, %s have none then\n", count(r.UnpricedBefore), count(r.UnpricedAfter))
+		fmt.Fprintf(s.out, "%s of them had no price, %s have none then\n", count(r.UnpricedBefore), count(r.UnpricedAfter))
 	}
 	if r.Refused > 0 {
 		fmt.Fprintf(s.out, "%s calls keep their cost, because the new one cannot be\n", count(r.Refused))

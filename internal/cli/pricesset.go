@@ -13,7 +13,7 @@ type pricesSetCmd struct {
 	Model    string   `arg:"" help:"Model."`
 	Prices   []string `arg:"" sep:"none" name:"unit=usd" help:"US dollars per million tokens, or per thousand of other units: input=2.50 output=10 cacheRead=1.25."`
 	From     string   `placeholder:"TIME" help:"In force from: a date or an instant (default: now, or the first call when the model had no price)."`
-	To       string   `placeholder:"TIME" help:"In force until then, that instant not included."`
+	To       string   `placeholder:"TIME" help:"In force until then: a date, that day included, or an instant, not included."`
 	Project  string   `placeholder:"NAME" help:"Only for this project."`
 	Tier     string   `placeholder:"NAME" help:"Only for this service tier."`
 	Region   string   `placeholder:"NAME" help:"Only for this region."`
@@ -26,7 +26,13 @@ func (*pricesSetCmd) Help() string {
 Examples:
 
   costprof prices set self-hosted llama-3-70b-ft input=0.20 output=0.60 --wait
-  costprof prices set openai gpt-4o input=2.00 output=8.00 --from 2026-12-01 --project search`
+  costprof prices set openai gpt-4o input=2.00 output=8.00 --from 2026-12-01 --to 2026-12-31 --project search
+
+A price that was wrong, for calls that were priced with it:
+
+  costprof prices set openai gpt-4o input=2.00 output=8.00 --from 2026-11-01
+  costprof prices rerate --from 2026-11-01 --to 2026-11-30 --model gpt-4o           # shows what changes
+  costprof prices rerate --from 2026-11-01 --to 2026-11-30 --model gpt-4o --apply`
 }
 
 func (p *pricesSetCmd) Run(s *session) error {
@@ -45,16 +51,17 @@ func (p *pricesSetCmd) Run(s *session) error {
 		put.Prices[unit] = client.USD(amount)
 	}
 	var err error
-	if put.EffectiveFrom, err = optionalInstant("--from", p.From); err != nil {
+	if put.EffectiveFrom, err = instantOrNone(parseInstant("--from", p.From)); err != nil {
 		return err
 	}
-	if put.EffectiveTo, err = optionalInstant("--to", p.To); err != nil {
+	if put.EffectiveTo, err = instantOrNone(parseEnd("--to", p.To)); err != nil {
 		return err
 	}
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
+	corrects := !s.root.JSON && p.corrects(s, c, put.EffectiveFrom)
 	result, err := c.PutPrice(s.ctx, put)
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func (p *pricesSetCmd) Run(s *session) error {
 	for _, w := range result.Warnings {
 		s.note("Careful: %s.", printable(w))
 	}
-	fmt.Fprintf(s.out, "%s %s: %s from %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), day(result.EffectiveFrom))
+	fmt.Fprintf(s.out, "%s %s: %s %s\n", name(p.Provider), name(p.Model), priceList(result.Prices), inForce(&result.Price))
 	switch {
 	case job != nil:
 		done, err := job.Backfill()
@@ -90,12 +97,55 @@ func (p *pricesSetCmd) Run(s *session) error {
 	case result.JobID != "" && (result.EffectiveFrom == nil || result.EffectiveFrom.Before(time.Now())):
 		s.note("Calls that had no price are being priced: `costprof jobs %s`.", printable(result.JobID))
 	}
+	if corrects {
+		p.remedy(s, &result)
+	}
 	return nil
 }
 
-// optionalInstant is parseInstant, nil when nothing was given.
-func optionalInstant(flag, text string) (*time.Time, error) {
-	t, err := parseInstant(flag, text)
+// corrects says whether calls had a price already when this one begins. It only
+// decides what is said afterwards, so that not knowing it is no failure.
+func (p *pricesSetCmd) corrects(s *session, c *client.Client, from *time.Time) bool {
+	ask := client.ExplainRequest{Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region}
+	if from != nil {
+		ask.At = *from
+	}
+	e, err := c.ExplainPrice(s.ctx, ask)
+	return err == nil && e.Source == "catalog"
+}
+
+// remedy says how what was priced already gets the new price.
+func (p *pricesSetCmd) remedy(s *session, put *client.PutResult) {
+	now := time.Now().UTC()
+	if put.EffectiveFrom != nil && put.EffectiveFrom.After(now) {
+		return
+	}
+	which := fmt.Sprintf("--provider %s --model %s", shellWord(p.Provider), shellWord(p.Model))
+	if p.Project != "" {
+		which += " --project " + shellWord(p.Project)
+	}
+	if p.From == "" {
+		s.note("Calls until now keep their cost. To change it put the price again with --from, then `costprof prices rerate --from … --to … %s`.", printable(which))
+		return
+	}
+	to := now.Format(time.DateOnly)
+	if put.EffectiveTo != nil && put.EffectiveTo.Before(now) {
+		to = p.To
+	}
+	s.note("Calls priced already keep their cost: `costprof prices rerate --from %s --to %s %s` shows what they would cost, --apply changes them.", p.From, to, printable(which))
+}
+
+// inForce says from when to when a price holds.
+func inForce(p *client.Price) string {
+	text := "from " + day(p.EffectiveFrom)
+	if p.EffectiveTo != nil && !p.EffectiveTo.IsZero() {
+		text += " to " + lastDay(p.EffectiveTo)
+	}
+	return text
+}
+
+// instantOrNone is nil for the zero time, which is what nothing was given means.
+func instantOrNone(t time.Time, err error) (*time.Time, error) {
 	if err != nil || t.IsZero() {
 		return nil, err
 	}
@@ -130,7 +180,7 @@ type pricesDeleteCmd struct {
 	Tier     string `placeholder:"NAME" help:"The price of this service tier."`
 	Region   string `placeholder:"NAME" help:"The price of this region."`
 	From     string `placeholder:"TIME" help:"Take it back from then on: a date or an instant (default: now)."`
-	To       string `placeholder:"TIME" help:"Take it back until then, that instant not included (default: for good)."`
+	To       string `placeholder:"TIME" help:"Take it back until then: a date, that day included, or an instant, not included (default: for good)."`
 }
 
 func (*pricesDeleteCmd) Help() string {
@@ -141,16 +191,16 @@ Examples:
 
   costprof prices delete openai gpt-4o
   costprof prices delete openai gpt-4o --project search
-  costprof prices delete openai gpt-4o --from 2026-10-01 --to 2026-11-01`
+  costprof prices delete openai gpt-4o --from 2026-10-01 --to 2026-10-31`
 }
 
 func (p *pricesDeleteCmd) Run(s *session) error {
 	gone := client.DeletePrice{Provider: p.Provider, Model: p.Model, Project: p.Project, ServiceTier: p.Tier, Region: p.Region}
 	var err error
-	if gone.EffectiveFrom, err = optionalInstant("--from", p.From); err != nil {
+	if gone.EffectiveFrom, err = instantOrNone(parseInstant("--from", p.From)); err != nil {
 		return err
 	}
-	if gone.EffectiveTo, err = optionalInstant("--to", p.To); err != nil {
+	if gone.EffectiveTo, err = instantOrNone(parseEnd("--to", p.To)); err != nil {
 		return err
 	}
 	c, err := s.connect()

@@ -52,13 +52,13 @@ func (t *traceCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, s.term.style(bold, fmt.Sprintf("%s: %s in %s calls", name(trace.Name), exactly(trace.TotalCost), count(trace.CallCount)))+
+	fmt.Fprintln(s.out, s.term.style(bold, fmt.Sprintf("%s: %s in %s", name(trace.Name), exactly(trace.TotalCost), several(trace.CallCount, "call")))+
 		"   "+s.term.style(dim, fmt.Sprintf("%s, %s, project %s", clock(trace.Start.In(zone)), took(trace.Duration), printable(trace.Project))))
 	drawSpans(s, trace)
 	if trace.ReadSpans < trace.SpanCount {
 		s.note("The trace has %s spans; this is made of the newest %s.", count(trace.SpanCount), count(trace.ReadSpans))
 	}
-	s.hint(trace.UnpricedCalls)
+	s.hint(trace.UnpricedCalls, trace.FallbackCalls)
 	return nil
 }
 

@@ -65,17 +65,18 @@ func (t *tracesCmd) Run(s *session) error {
 		starts[i] = page.Items[i].Start
 	}
 	shown := clocks(starts)
-	var unpriced int64
+	var unpriced, fallback int64
 	for i, r := range page.Items {
 		table.add(printable(r.TraceID), name(r.Name), name(r.Project), money(r.TotalCost), percent(r.Share), count(r.CallCount), count(r.ErrorCount),
 			count(r.TotalTokens), took(r.Duration), shown[i])
 		unpriced += r.UnpricedCalls
+		fallback += r.FallbackCalls
 	}
 	table.write(s.out, s.term)
 	if page.NextCursor != "" {
 		s.note("There are more rows: -n shows up to 1000, --json gives the cursor.")
 	}
-	s.hint(unpriced)
+	s.hint(unpriced, fallback)
 	return nil
 }
 

@@ -162,6 +162,10 @@ func TestNotesComeAfterWhatTheyAreAbout(t *testing.T) {
 
 func TestExplainWithoutProvider(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/prices" {
+			io.WriteString(w, `{"data":[]}`)
+			return
+		}
 		switch r.URL.Query().Get("provider") + "/" + r.URL.Query().Get("model") {
 		case "/known":
 			io.WriteString(w, `{"data":{"because":"a price needs a provider and a model","candidates":[],"listed":["maker","reseller"]}}`)
@@ -177,7 +181,7 @@ func TestExplainWithoutProvider(t *testing.T) {
 	want := outcome{
 		out: "maker lists known\n\nPrices that could apply, in precedence:\n" +
 			"→ p_1\n    input $2.5\n    in force\n" +
-			"  p_2 for region eu, from – to 2026-01-01\n    input $3\n    it has ended\n",
+			"  p_2 for region eu, from – to 2025-12-31\n    input $3\n    it has ended\n",
 		err: "Other providers list it, too: reseller; --provider names one.\n",
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); diff != "" {

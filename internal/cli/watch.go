@@ -69,9 +69,9 @@ func (c *watchCmd) Run(s *session) error {
 func watchLine(w flusher, e *client.CostEvent) error {
 	at := e.Timestamp.Local().Format(time.TimeOnly)
 	if e.Snapshot() {
-		fmt.Fprintf(w, "%s  %s in %s calls\n", at, money(e.TotalCost), count(e.CallCount))
+		fmt.Fprintf(w, "%s  %s in %s\n", at, money(e.TotalCost), several(e.CallCount, "call"))
 	} else {
-		fmt.Fprintf(w, "%s  %s in %s calls, +%s in %s\n", at, money(e.RunningTotal), count(e.RunningCount), money(e.TotalCost), count(e.Count))
+		fmt.Fprintf(w, "%s  %s in %s, +%s in %s\n", at, money(e.RunningTotal), several(e.RunningCount, "call"), money(e.TotalCost), count(e.Count))
 	}
 	return w.Flush()
 }
@@ -156,8 +156,8 @@ func (b *board) draw(term terminal) error {
 }
 
 func (b *board) write(w io.Writer, term terminal) {
-	fmt.Fprintln(w, term.style(bold, fmt.Sprintf("%s in %s calls", money(b.total), count(b.calls))))
-	fmt.Fprintln(w, term.style(dim, fmt.Sprintf("+%s in %s calls since you look; %s; Ctrl-C ends", money(cmp.Or(b.came, "0")), count(b.cameCalls), b.at.Local().Format(time.TimeOnly))))
+	fmt.Fprintln(w, term.style(bold, fmt.Sprintf("%s in %s", money(b.total), several(b.calls, "call"))))
+	fmt.Fprintln(w, term.style(dim, fmt.Sprintf("+%s in %s since you look; %s; Ctrl-C ends", money(cmp.Or(b.came, "0")), several(b.cameCalls, "call"), b.at.Local().Format(time.TimeOnly))))
 	fmt.Fprintln(w)
 	t := &table{columns: []column{
 		{title: "FEATURE", shrink: true}, {title: "COST", right: true}, {title: "SHARE", right: true, drop: 1},
@@ -176,6 +176,6 @@ func (b *board) write(w io.Writer, term terminal) {
 	}
 	t.write(w, term)
 	if b.unpriced > 0 {
-		fmt.Fprintf(w, "\n%s calls have no price of ours: estimates of the caller, or counted as 0.\n", count(b.unpriced))
+		fmt.Fprintf(w, "\n%s calls have no price: estimates of the caller, or counted as 0.\n", count(b.unpriced))
 	}
 }

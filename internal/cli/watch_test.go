@@ -91,7 +91,7 @@ func TestBoard(t *testing.T) {
 	b.take(&c)
 	out.Reset()
 	b.write(&out, terminal{})
-	if s := out.String(); !strings.Contains(s, "$9.0000 in 1 calls") || strings.Contains(s, "\x1b[2J") || !strings.Contains(s, "+$0.5000") {
+	if s := out.String(); !strings.Contains(s, "$9.0000 in 1 call\n") || strings.Contains(s, "\x1b[2J") || !strings.Contains(s, "+$0.5000") {
 		t.Errorf("after a snapshot:\n%s", s)
 	}
 }
