@@ -157,29 +157,72 @@ func sentence(total *client.Change, rows []client.Change, decimals int) string {
 	if g := growth(total); g != "" {
 		text += " (" + g + ")"
 	}
-	// Rows come by how far they moved: the first one in this direction is the one.
-	for i := range rows {
-		row := &rows[i]
-		if signOf(row.Delta) != signOf(total.Delta) {
-			continue
-		}
-		names := row.Names
-		if len(names) == 0 {
-			names = []string{row.Name}
-		}
-		shown := make([]string, len(names))
-		for k := range names {
-			shown[k] = name(names[k])
-		}
+	if row := furthest(rows, signOf(total.Delta)); row != nil {
 		how := "mostly"
 		if part(row.Delta, total.Delta) < 0.5 {
 			how = "most of all"
 		}
-		text += fmt.Sprintf(": %s %s (%s)", how, strings.Join(shown, ", "), moved(row.Delta, decimals))
+		text += fmt.Sprintf(": %s %s (%s)", how, label(row), moved(row.Delta, decimals))
 		if why := reasonOf(row).long; why != "" {
 			text += ", " + why
 		}
-		break
 	}
 	return text + "."
+}
+
+// furthest is the row that moved furthest in a direction, nil when none did. Rows
+// come by how far they moved.
+func furthest(rows []client.Change, direction int) *client.Change {
+	for i := range rows {
+		if signOf(rows[i].Delta) == direction {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+func label(row *client.Change) string {
+	names := row.Names
+	if len(names) == 0 {
+		names = []string{row.Name}
+	}
+	shown := make([]string, len(names))
+	for k := range names {
+		shown[k] = name(names[k])
+	}
+	return strings.Join(shown, ", ")
+}
+
+// against names the rows that moved furthest the other way than the whole, both
+// ways when that did not move: the sum hides them. One that is small beside the
+// row that moved furthest is not worth a line.
+func against(total *client.Change, rows []client.Change, decimals int) []string {
+	var out []string
+	if total.CallCount == 0 || total.Baselines.CallCount == 0 {
+		return nil
+	}
+	for _, direction := range [...]int{1, -1} {
+		row := furthest(rows, direction)
+		if row == nil || direction == signOf(total.Delta) || moved(row.Delta, decimals) == none {
+			continue
+		}
+		const enough = 0.1
+		if math.Abs(part(row.Delta, rows[0].Delta)) < enough {
+			continue
+		}
+		way := "Rose"
+		if direction < 0 {
+			way = "Fell"
+		}
+		text := fmt.Sprintf("%s most: %s (%s", way, label(row), moved(row.Delta, decimals))
+		if g := growth(row); g != "" && g != "new" && g != "gone" {
+			text += ", " + g
+		}
+		text += ")"
+		if why := reasonOf(row).long; why != "" {
+			text += ", " + why
+		}
+		out = append(out, text+".")
+	}
+	return out
 }

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +14,7 @@ import (
 type diffCmd struct {
 	Dim          []string `arg:"" optional:"" sep:"none" help:"One dimension or two: feature (default), model, provider, user, department, project, environment, session, operation, tag:NAME."`
 	By           []string `sep:"none" placeholder:"DIM" help:"The same as a flag."`
-	BaselineFrom string   `placeholder:"TIME" help:"Start of the earlier period. Default: it is as long as the later one."`
+	BaselineFrom string   `placeholder:"TIME" help:"Start of the earlier period. Default: it is as long as the later one; with a date as --from and no --to, as many whole days before, until the same time of day."`
 	BaselineTo   string   `placeholder:"TIME" help:"End of the earlier period, as --to. Default: where the later one starts."`
 	Limit        int      `short:"n" default:"20" help:"Most rows, 1 to 1000."`
 	Cursor       string   `placeholder:"TEXT" help:"Continue a list, with what --json gave as pagination.nextCursor."`
@@ -40,6 +43,7 @@ Examples:
 func (d *diffCmd) Run(s *session) error {
 	now := time.Now()
 	today := d.defaults(now)
+	d.likeWithLike(now)
 	filter, err := d.filter(now)
 	if err != nil {
 		return err
@@ -95,6 +99,28 @@ func (d *diffCmd) defaults(now time.Time) (chosen bool) {
 	return true
 }
 
+// likeWithLike puts the earlier period whole days before one that began with a day
+// and goes on until now: the server's own choice would begin at an odd time of day
+// and set mornings against nights.
+func (d *diffCmd) likeWithLike(now time.Time) {
+	if d.From == "" || !isDate(d.From) || d.To != "" || d.BaselineFrom != "" || d.BaselineTo != "" || d.Cursor != "" {
+		return
+	}
+	loc, err := time.LoadLocation(d.TZ)
+	if err != nil {
+		return // the server says what is no zone
+	}
+	day, err := time.Parse(time.DateOnly, d.From)
+	now = now.In(loc).Truncate(time.Second)
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
+	if err != nil || day.After(today) {
+		return
+	}
+	n := int(today.Sub(day).Hours()/24) + 1
+	d.To = now.Format(time.RFC3339)
+	d.BaselineFrom, d.BaselineTo = day.AddDate(0, 0, -n).Format(time.DateOnly), now.AddDate(0, 0, -n).Format(time.RFC3339)
+}
+
 func (d *diffCmd) show(s *session, by []string, page client.Comparison, now time.Time) {
 	m := &page.Meta
 	total := &m.Total
@@ -110,16 +136,28 @@ func (d *diffCmd) show(s *session, by []string, page client.Comparison, now time
 		says = "So far " + strings.ToLower(says[:1]) + says[1:]
 	}
 	fmt.Fprintln(s.out, s.term.style(bold, says))
+	for _, other := range against(total, page.Items, decimals) {
+		fmt.Fprintln(s.out, other)
+	}
 	fmt.Fprintln(s.out, s.term.style(dim, periods))
 	for _, doubt := range doubts(m, now) {
 		fmt.Fprintln(s.out, doubt)
 	}
 	fmt.Fprintln(s.out)
-	diffTable(by, page.Items, total, decimals).write(s.out, s.term)
+	t := diffTable(by, page.Items, total, decimals)
+	t.write(s.out, s.term)
+	if page.NextCursor == "" && len(page.Items) > 1 && !addsUp(page.Items, total, decimals) {
+		s.note("The columns of total take all calls as one: what moves between rows is MODELS, LENGTH and so on there, so that they are not the sums of the rows.")
+	}
+	if hidden := t.hidden(s.term.width); len(hidden) > 0 {
+		s.note("Hidden for want of width: %s. A wider window shows them, and a pipe (`costprof diff … | less -S`).", strings.Join(hidden, ", "))
+	}
 	if page.NextCursor != "" {
 		s.note("There are more rows: -n shows up to 1000, --json gives the cursor.")
 	}
-	if now, then := total.UnpricedCalls, total.Baselines.UnpricedCalls; now+then > 0 {
+	const few = 100 // one in so many is not worth a word
+	now100, then100 := total.UnpricedCalls*few >= total.CallCount, total.Baselines.UnpricedCalls*few >= total.Baselines.CallCount
+	if now, then := total.UnpricedCalls, total.Baselines.UnpricedCalls; now > 0 && now100 || then > 0 && then100 {
 		s.note("%s calls of the later and %s of the earlier period have no price (estimated, or counted as 0): see `costprof prices unpriced`.",
 			count(now), count(then))
 	}
@@ -170,10 +208,10 @@ func diffTable(by []string, rows []client.Change, total *client.Change, decimals
 		t.columns = append(t.columns, column{title: strings.ToUpper(printable(d)), shrink: true})
 	}
 	t.columns = append(t.columns,
-		column{title: "BEFORE", right: true, drop: 1},
+		column{title: "BEFORE", right: true, drop: 10},
 		column{title: "NOW", right: true, drop: 1},
 		column{title: "CHANGE", right: true},
-		column{title: "", right: true, drop: 2},
+		column{title: "%", right: true, drop: 2},
 		column{title: "VOLUME", right: true, drop: 3, idle: none},
 		column{title: "MODELS", right: true, drop: 5, idle: none},
 		column{title: "LENGTH", right: true, drop: 4, idle: none},
@@ -188,10 +226,14 @@ func diffTable(by []string, rows []client.Change, total *client.Change, decimals
 			row = append(row, moneyTo(u, decimals))
 		}
 		row = append(row, moved(c.Delta, decimals), growth(c))
-		for _, u := range []client.USD{c.Terms.Volume, c.Terms.ModelMix, c.Terms.TokensPerCall, c.Terms.CacheMix, c.Terms.Price, c.Terms.Other} {
+		for _, u := range terms(c) {
 			row = append(row, moved(u, decimals))
 		}
-		t.add(append(row, reasonOf(c).short)...)
+		why := ""
+		if c != total { // its terms are not what the rows' are
+			why = reasonOf(c).short
+		}
+		t.add(append(row, why)...)
 	}
 	for i := range rows {
 		names := rows[i].Names
@@ -209,5 +251,39 @@ func diffTable(by []string, rows []client.Change, total *client.Change, decimals
 		label[0] = "total"
 		add(label, total)
 	}
+	// Of the terms those with the least money go first.
+	first := len(by) + 4
+	order := []int{0, 1, 2, 3, 4, 5}
+	var moves [6]float64
+	for i := range rows {
+		for k, u := range terms(&rows[i]) {
+			moves[k] += math.Abs(part(u, "1"))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(moves[b], moves[a]) })
+	for rank, k := range order {
+		t.columns[first+k].drop = 3 + rank
+	}
 	return t
+}
+
+// terms are those of a change in the order of the columns.
+func terms(c *client.Change) []client.USD {
+	t := &c.Terms
+	return []client.USD{t.Volume, t.ModelMix, t.TokensPerCall, t.CacheMix, t.Price, t.Other}
+}
+
+// addsUp says whether the terms of the whole are, as they are shown, the sums of
+// the rows' terms.
+func addsUp(rows []client.Change, total *client.Change, decimals int) bool {
+	for k, whole := range terms(total) {
+		var all []client.USD
+		for i := range rows {
+			all = append(all, terms(&rows[i])[k])
+		}
+		if moneyTo(sum(all...), decimals) != moneyTo(whole, decimals) {
+			return false
+		}
+	}
+	return true
 }

@@ -27,20 +27,22 @@ func TestDiff(t *testing.T) {
 	got := run(t, "--server", url, "diff", "--from", "2026-11-16", "--to", "2026-11-22")
 	want := strings.Join([]string{
 		"Spend rose by $412.10 (+39%): mostly search.answer (+$390.00), because of longer calls (input 2,000 → 5,000 tokens a call).",
+		"Fell most: (none) (-$50.00), which has no calls any more (before: 7).",
 		"2026-11-16 to 2026-11-22 against 2026-11-09 to 2026-11-15, UTC",
 		"",
-		`FEATURE           BEFORE        NOW    CHANGE         VOLUME  MODELS    LENGTH   PRICE  MAINLY`,
+		`FEATURE           BEFORE        NOW    CHANGE     %   VOLUME  MODELS    LENGTH   PRICE  MAINLY`,
 		`search.answer  $1,000.00  $1,390.00  +$390.00  +39%  +$10.00       ·  +$385.00  -$5.00  longer calls`,
 		`(none)            $50.00      $0.00   -$50.00  gone  -$50.00       ·         ·       ·  no calls`,
 		`evil\x1b[31m       $0.00     $72.10   +$72.10   new  +$72.10       ·         ·       ·  new calls`,
 		`same               $1.00      $1.00         ·              ·       ·         ·       ·`,
-		`total          $1,051.00  $1,463.10  +$412.10  +39%  +$30.00  +$2.10  +$385.00  -$5.00  longer calls`,
+		`total          $1,051.00  $1,463.10  +$412.10  +39%  +$30.00  +$2.10  +$385.00  -$5.00`,
 		"",
 	}, "\n")
 	if d := cmp.Diff(want, got.out); got.code != 0 || d != "" {
 		t.Errorf("exit %d, want -, got +:\n%s", got.code, d)
 	}
-	if want := "12 calls of the later and 1 of the earlier period have no price (estimated, or counted as 0): see `costprof prices unpriced`.\n"; got.err != want {
+	if want := "The columns of total take all calls as one: what moves between rows is MODELS, LENGTH and so on there, so that they are not the sums of the rows.\n" +
+		"12 calls of the later and 1 of the earlier period have no price (estimated, or counted as 0): see `costprof prices unpriced`.\n"; got.err != want {
 		t.Errorf("notes %q, want %q", got.err, want)
 	}
 	// Programs get the server's own answer.
@@ -158,6 +160,57 @@ func TestDoubts(t *testing.T) {
 		got := strings.Join(doubts(&m, c.now), "\n")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// What moved against the whole is named, unless it is small beside the rest.
+func TestAgainst(t *testing.T) {
+	counts := client.Counts{CallCount: 9}
+	total := client.Change{Delta: "-1", Counts: counts, Baselines: counts}
+	fell := client.Change{Name: "a", Delta: "-5", MainTerm: "price", Counts: counts, Baselines: counts}
+	rose := client.Change{Name: "b", Cost: "8", Baseline: "4", Delta: "4", MainTerm: "price", Counts: counts, Baselines: counts}
+	const want = "Rose most: b (+$4.00, +100%), because a token cost more."
+	if got := against(&total, []client.Change{fell, rose}, 2); len(got) != 1 || got[0] != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	rose.Delta = "0.4"
+	if got := against(&total, []client.Change{fell, rose}, 2); len(got) != 0 {
+		t.Errorf("a small row: %q", got)
+	}
+	total.Delta, rose.Delta = "0", "5"
+	if got := against(&total, []client.Change{fell, rose}, 2); len(got) != 2 {
+		t.Errorf("what cancels out: %q", got)
+	}
+}
+
+// The column that holds the answer stays in a narrow window, and what goes is said.
+func TestDiffInANarrowWindow(t *testing.T) {
+	row := client.Change{Name: "support-chat", Cost: "106", Baseline: "100", Delta: "6", Terms: client.Terms{Volume: "1", ModelMix: "-2", TokensPerCall: "0.5", CacheMix: "9", Price: "-2.5", Other: "0"}}
+	tab := diffTable([]string{"feature"}, []client.Change{row, row}, &row, 2)
+	if got := tab.hidden(0); len(got) != 0 {
+		t.Errorf("without a limit: %v", got)
+	}
+	if got := strings.Join(tab.hidden(70), ", "); !strings.HasPrefix(got, "BEFORE, ") || strings.Contains(got, "CACHE") {
+		t.Errorf("70 cells: %s are hidden, want BEFORE first and CACHE not", got)
+	}
+}
+
+// A day as --from and no --to is compared with the same time of day.
+func TestLikeWithLike(t *testing.T) {
+	now := time.Date(2026, 11, 30, 21, 30, 0, 0, time.UTC)
+	d := diffCmd{filterFlags: filterFlags{From: "2026-11-24"}}
+	d.likeWithLike(now)
+	if d.To != "2026-11-30T21:30:00Z" || d.BaselineFrom != "2026-11-17" || d.BaselineTo != "2026-11-23T21:30:00Z" {
+		t.Errorf("got %+v", d)
+	}
+	for _, d := range []diffCmd{
+		{filterFlags: filterFlags{From: "2026-11-24T00:00:00Z"}}, {filterFlags: filterFlags{From: "2026-11-24", To: "2026-11-25"}},
+		{filterFlags: filterFlags{From: "2026-11-24"}, BaselineTo: "2026-11-01"}, {filterFlags: filterFlags{From: "2026-12-24"}},
+	} {
+		before := d
+		if d.likeWithLike(now); d.BaselineFrom != before.BaselineFrom || d.To != before.To {
+			t.Errorf("%+v became %+v", before, d)
 		}
 	}
 }

@@ -144,12 +144,13 @@ func newEventTable(location *time.Location) *table {
 		{title: "FEATURE", shrink: true},
 		{title: "MODEL", shrink: true},
 		{title: "INPUT", right: true, drop: 1},
+		{title: "CACHED", right: true, drop: 5},
 		{title: "OUTPUT", right: true, drop: 2},
 		{title: "COST", right: true},
 		{title: "SOURCE", drop: 4},
-		{title: "LATENCY", right: true, drop: 5},
+		{title: "LATENCY", right: true, drop: 6},
 		{title: "STATUS", drop: 3},
-		{title: "ID", drop: 6},
+		{title: "ID", drop: 7},
 	}}
 }
 
@@ -161,9 +162,13 @@ func eventRow(e *client.StoredEvent, location *time.Location) []string {
 			status = printable(e.ErrorCode)
 		}
 	}
+	source := e.CostSource
+	if e.Aggregate {
+		source = "sum" // of its children, which have the cost
+	}
 	return []string{
-		e.Timestamp.In(location).Format(time.DateTime), name(e.Feature), name(e.Model), count(e.InputTokens), count(e.OutputTokens),
-		exactly(e.Cost), printable(e.CostSource), millis(float64(time.Duration(e.Latency).Microseconds()) / 1000), status, printable(e.ID),
+		e.Timestamp.In(location).Format(time.DateTime), name(e.Feature), name(e.Model), count(e.InputTokens), count(e.CachedTokens), count(e.OutputTokens),
+		exactly(e.Cost), printable(source), millis(float64(time.Duration(e.Latency).Microseconds()) / 1000), status, printable(e.ID),
 	}
 }
 

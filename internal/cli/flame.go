@@ -30,7 +30,7 @@ Examples:
   costprof flame --levels feature,tag:team --min 0
   costprof flame --levels trace              # call trees: what each span and all below it cost
   costprof flame --from 2026-11-01 --to 2026-11-30 --baseline 2026-10-01,2026-10-31
-  costprof flame -o cost.pb.gz && go tool pprof -top cost.pb.gz
+  costprof flame -o cost.pb.gz && go tool pprof -top -cum cost.pb.gz
   costprof flame -o cost.speedscope.json     # opens on speedscope.app
   costprof flame -o cost.folded              # for flamegraph.pl, inferno and the like`
 }
@@ -107,7 +107,7 @@ func (f *flameCmd) format() (string, error) {
 		}
 	}
 	if strings.HasSuffix(strings.ToLower(f.Output), ".svg") {
-		return "", usagef("costprof draws no SVG, but `costprof flame -o cost.folded && flamegraph.pl cost.folded > cost.svg` does; cost.speedscope.json opens in the browser on speedscope.app")
+		return "", usagef("there is no SVG to write, but `costprof flame -o cost.folded && flamegraph.pl cost.folded > cost.svg` makes one; cost.speedscope.json opens in the browser on speedscope.app")
 	}
 	return "", usagef("the ending of %q says no format: .json, .pb.gz, .speedscope.json or .folded do, or give --format", f.Output)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -66,6 +67,19 @@ func (t *table) write(w io.Writer, term terminal) {
 	for _, row := range t.rows {
 		line(func(i int) string { return row[i] }, "")
 	}
+}
+
+// hidden are the titles of columns that say something and have no room.
+func (t *table) hidden(limit int) []string {
+	shown, _ := t.layout(limit)
+	all, _ := t.layout(0)
+	var out []string
+	for _, i := range all {
+		if !slices.Contains(shown, i) && t.columns[i].title != "" {
+			out = append(out, t.columns[i].title)
+		}
+	}
+	return out
 }
 
 // layout chooses the columns to show and their widths; limit 0 is none.

@@ -135,8 +135,8 @@ func TestNothingFoundSaysWhatToDo(t *testing.T) {
 func TestEventTimesAreOfTheZone(t *testing.T) {
 	server := answers(t, map[string]string{"/api/v1/events": `{"data":[{"timestamp":"2026-11-21T20:00:00Z","feature":"f","cost":1}]}`})
 	for zone, want := range map[string]string{
-		"":               "TIME (UTC)           FEATURE  MODEL   INPUT  OUTPUT  COST  SOURCE  LATENCY  STATUS  ID\n2026-11-21 20:00:00  ",
-		"Asia/Kathmandu": "TIME (Asia/Kathmandu)  FEATURE  MODEL   INPUT  OUTPUT  COST  SOURCE  LATENCY  STATUS  ID\n2026-11-22 01:45:00    ",
+		"":               "TIME (UTC)           FEATURE  MODEL   INPUT  CACHED  OUTPUT  COST  SOURCE  LATENCY  STATUS  ID\n2026-11-21 20:00:00  ",
+		"Asia/Kathmandu": "TIME (Asia/Kathmandu)  FEATURE  MODEL   INPUT  CACHED  OUTPUT  COST  SOURCE  LATENCY  STATUS  ID\n2026-11-22 01:45:00    ",
 	} {
 		if got := run(t, "--server", server, "events", "--tz", zone); got.code != 0 || !strings.HasPrefix(got.out, want) {
 			t.Errorf("%q: %+v", zone, got)
