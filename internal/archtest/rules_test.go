@@ -7,8 +7,8 @@ const module = "github.com/costprof/costprof"
 var layers = map[string]int{
 	"money": 0, "fault": 0,
 	"testserver": 0,
-	"usage":      1,
-	"pricing":    2, "analytics": 2, "timeseries": 2,
+	"usage":      1, "outbound": 1,
+	"pricing": 2, "analytics": 2, "timeseries": 2,
 	"budget": 3,
 	"store":  4, "redis": 4,
 	"live": 5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5, "backup": 5, "secrets": 5,
