@@ -31,15 +31,19 @@ type Params struct {
 	// Out gets the one line for the person who started the server.
 	Out io.Writer
 	Log *slog.Logger
+	// Level is how much the log holds; it is set while the server runs.
+	Level *slog.LevelVar
 }
 
-// NewLog makes the log that the settings ask for.
-func NewLog(c *config.Config, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: c.Level()}
+// NewLog makes the log that the settings ask for, and what changes its level.
+func NewLog(c *config.Config, w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.Level())
+	opts := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
+		return slog.New(slog.NewJSONHandler(w, opts)), level
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return slog.New(slog.NewTextHandler(w, opts)), level
 }
 
 // Run serves until ctx ends, then stops gracefully: no new requests, accepted

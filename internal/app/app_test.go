@@ -66,7 +66,9 @@ func start(t *testing.T, c *config.Config) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{out: &output{}, log: &output{}, stop: cancel, done: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	go func() { r.done <- Run(ctx, Params{Config: c, Version: "test", Out: r.out, Log: log}) }()
+	go func() {
+		r.done <- Run(ctx, Params{Config: c, Version: "test", Out: r.out, Log: log, Level: new(slog.LevelVar)})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -427,13 +429,20 @@ func TestOpenServerRefusesOtherNames(t *testing.T) {
 
 func TestNewLog(t *testing.T) {
 	var b bytes.Buffer
-	NewLog(&config.Config{LogLevel: "warn", LogFormat: "json"}, &b).Info("hidden")
-	NewLog(&config.Config{LogLevel: "warn", LogFormat: "json"}, &b).Warn("shown", "n", 1)
+	log, level := NewLog(&config.Config{LogLevel: "warn", LogFormat: "json"}, &b)
+	log.Info("hidden")
+	log.Warn("shown", "n", 1)
 	if got := b.String(); !strings.HasPrefix(got, "{") || strings.Contains(got, "hidden") || !strings.Contains(got, `"n":1`) {
 		t.Errorf("got %s", got)
 	}
+	level.Set(slog.LevelInfo)
+	log.Info("found")
+	if got := b.String(); !strings.Contains(got, "found") {
+		t.Errorf("after the level was set: %s", got)
+	}
 	b.Reset()
-	NewLog(&config.Config{LogLevel: "debug", LogFormat: "text"}, &b).Debug("shown")
+	log, _ = NewLog(&config.Config{LogLevel: "debug", LogFormat: "text"}, &b)
+	log.Debug("shown")
 	if got := b.String(); !strings.Contains(got, "level=DEBUG") {
 		t.Errorf("got %s", got)
 	}

@@ -83,6 +83,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Ledger:         c.LedgerKind(),
 		Now:            time.Now,
 		Log:            p.Log,
+		Level:          p.Level,
 	})
 	if err != nil {
 		return nil, nil, err

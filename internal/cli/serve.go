@@ -25,10 +25,6 @@ func (c *serveCmd) Run(s *session) error {
 	if err := c.Validate(); err != nil {
 		return usageError{err.Error()}
 	}
-	return app.Run(s.ctx, app.Params{
-		Config:  &c.Config,
-		Version: buildVersion(),
-		Out:     s.stdio.Out,
-		Log:     app.NewLog(&c.Config, s.stdio.Err),
-	})
+	log, level := app.NewLog(&c.Config, s.stdio.Err)
+	return app.Run(s.ctx, app.Params{Config: &c.Config, Version: buildVersion(), Out: s.stdio.Out, Log: log, Level: level})
 }

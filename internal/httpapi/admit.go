@@ -95,6 +95,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, rt *route) error 
 		}
 		v := s.limits.Limiter.Take(r.Context(), failures, "address "+s.clientAddress(r))
 		if !v.Allowed {
+			s.metrics.limited.WithLabelValues(failures.Name).Inc()
 			return tooMany(w, v)
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="costprof"`)
@@ -192,6 +193,7 @@ func (s *server) pace(w http.ResponseWriter, r *http.Request, rt *route, key str
 	h.Set("RateLimit-Policy", rule.Policy())
 	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%s", rule.Name, v.Remaining, reset))
 	if !v.Allowed {
+		s.metrics.limited.WithLabelValues(rule.Name).Inc()
 		return tooMany(w, v)
 	}
 	return nil

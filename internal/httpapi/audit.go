@@ -10,6 +10,7 @@ import (
 
 // Audit is the log of changes.
 type Audit interface {
+	AppendAudit(ctx context.Context, entry store.AuditEntry) error
 	ListAudit(ctx context.Context, below int64, limit int) ([]store.AuditEntry, error)
 }
 

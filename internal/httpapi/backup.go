@@ -75,6 +75,7 @@ func (s *server) takeBackup(w http.ResponseWriter, r *http.Request) {
 		err = buffered.Flush()
 	}
 	if err == nil {
+		s.metrics.backup.Set(float64(s.now().Unix()))
 		return
 	}
 	if out.begun {

@@ -103,7 +103,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		Audit: f.catalog, Limits: Limits{Limiter: &limit.Limiter{Local: limit.NewMemory(clock, 0), Log: log, Now: clock}},
 		Access:       Access{AllowedHosts: []string{"costs.example.com", "other.example.com:8443"}, CORSOrigins: []string{"http://localhost:3000"}},
 		IngestMemory: 64 << 20, IngestWait: time.Second, RequestTimeout: 10 * time.Second,
-		Version: "test", Ledger: "embedded", Now: clock, Log: log,
+		Version: "test", Ledger: "embedded", Now: clock, Log: log, Level: &slog.LevelVar{},
 	}
 	keeping, err := retention.Open(t.Context(), retention.Params{Ledger: f.ledger, Catalog: f.catalog, Now: clock, Log: log})
 	if err != nil {
@@ -235,7 +235,7 @@ func (f *fixture) checkRequest(r *http.Request) {
 	body := r.Header.Get("Content-Encoding") == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && !r.URL.Query().Has("partial")
 	input := &openapi3filter.RequestValidationInput{
 		Request: r.Clone(f.Context()), QueryParams: r.URL.Query(),
-		PathParams: map[string]string{"id": path.Base(r.URL.Path), "traceId": path.Base(r.URL.Path)},
+		PathParams: map[string]string{"id": path.Base(r.URL.Path), "traceId": path.Base(r.URL.Path), "name": path.Base(r.URL.Path)},
 		Route:      &routers.Route{Spec: f.doc, PathItem: &openapi3.PathItem{}, Operation: &checked, Method: r.Method},
 		Options:    &openapi3filter.Options{ExcludeRequestBody: !body, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/ingest/jsonevents"
 )
@@ -43,6 +44,9 @@ func (s *server) postEvents(w http.ResponseWriter, r *http.Request) {
 	result, err := s.ingestBatch(w, r)
 	if err != nil {
 		s.metrics.refused.Inc()
+		if code := fault.CodeOf(err); (code == fault.Unavailable || code == fault.Internal) && r.Context().Err() == nil {
+			s.metrics.failed.Inc()
+		}
 		s.fail(w, r, err)
 		return
 	}

@@ -23,6 +23,9 @@ type Metrics struct {
 	storing  prometheus.Histogram
 	events   *prometheus.CounterVec
 	refused  prometheus.Counter
+	failed   prometheus.Counter
+	limited  *prometheus.CounterVec
+	backup   prometheus.Gauge
 	priced   *prometheus.CounterVec
 
 	// Asked for when the numbers are read.
@@ -53,6 +56,15 @@ func NewMetrics(version string) *Metrics {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "costprof_ingest_refused_batches_total", Help: "Batches of which nothing was acknowledged.",
 		}),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "costprof_ingest_failed_batches_total", Help: "Those of them that were no fault of the sender: the ledger could not store them, or not in time.",
+		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "costprof_rate_limited_total", Help: "Requests that were refused because someone asks too often, by rule.",
+		}, []string{"rule"}),
+		backup: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "costprof_backup_last_success_timestamp_seconds", Help: "When a backup was last taken of this server and came to its end; 0 is not since it started.",
+		}),
 		priced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "costprof_events_stored_total", Help: "Newly stored events by where their cost came from; unpriced ones count as 0.",
 		}, []string{"cost_source"}),
@@ -72,10 +84,13 @@ func NewMetrics(version string) *Metrics {
 	for _, result := range []string{"accepted", "duplicate", "conflict", "rejected"} {
 		m.events.WithLabelValues(result)
 	}
+	for _, rule := range []string{"events", "requests", "export", failures.Name} {
+		m.limited.WithLabelValues(rule)
+	}
 	for _, source := range []usage.Source{usage.SourceUnpriced, usage.SourceBilled, usage.SourceCatalog, usage.SourceClient} {
 		m.priced.WithLabelValues(source.String())
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.storing, m.events, m.refused, m.priced, info,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.storing, m.events, m.refused, m.failed, m.limited, m.backup, m.priced, info,
 		m.up, m.size, m.queued, m.degraded, m.waiting,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -23,6 +23,7 @@ func (s *server) routes() []*route {
 	rs = append(rs, s.jobRoutes()...)
 	rs = append(rs, s.accessRoutes()...)
 	rs = append(rs, s.healthRoutes()...)
+	rs = append(rs, s.operateRoutes()...)
 	return append(rs, s.rootRoutes()...)
 }
 

@@ -65,6 +65,8 @@ type Params struct {
 	Ledger string
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Level is how much the log holds.
+	Level *slog.LevelVar
 }
 
 // API is the HTTP handler of the whole server.
@@ -97,6 +99,7 @@ type server struct {
 	ledger   string
 	now      func() time.Time
 	log      *slog.Logger
+	level    *slog.LevelVar
 	mux      *http.ServeMux
 	schemas  huma.Registry
 	document []byte
@@ -105,6 +108,8 @@ type server struct {
 	accepted atomic.Int64
 	// backingUp: a backup is being made.
 	backingUp atomic.Bool
+	// profiling: a profile of a time is being made.
+	profiling atomic.Bool
 }
 
 const busyStoring = "The server is busy storing other batches; nothing of this one was stored. Try again"
@@ -113,7 +118,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, cache: p.Cache, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log,
+		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log, level: p.Level,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2), exports: newBudget(maxExports, p.RequestTimeout/2, busyExporting),
