@@ -3,6 +3,7 @@ package duckdb
 import (
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -135,32 +136,17 @@ func (s scanned) record(r *usage.Record) (cell, tagset int64, err error) {
 		at++
 		return s[at-1]
 	}
-	text := func() string {
-		v, _ := next().(string) // NULL is ""
-		return v
-	}
-	whole := func() int64 {
-		v, _ := next().(int64)
-		return v
-	}
-	flag := func() bool {
-		v, _ := next().(bool)
-		return v
-	}
-	instant := func() time.Time {
-		v, _ := next().(time.Time)
-		return v
-	}
+	text, whole := value[string](&err, next), value[int64](&err, next)
+	flag, instant := value[bool](&err, next), value[time.Time](&err, next)
 	amount := func() *money.USD {
-		n, ok := next().(int64)
-		if !ok {
+		if s[at] == nil {
+			at++
 			return nil
 		}
-		v := money.USD(n)
+		v := money.USD(whole())
 		return &v
 	}
-
-	id, _ := next().([]byte)
+	id := value[[]byte](&err, next)()
 	if len(id) != len(r.ID) {
 		return 0, 0, fmt.Errorf("an event's id has %d bytes", len(id))
 	}
@@ -185,19 +171,35 @@ func (s scanned) record(r *usage.Record) (cell, tagset int64, err error) {
 	c[usage.Reasoning] = whole()
 	c[usage.Output] = output + c[usage.Reasoning] + whole()
 	r.Latency, r.TimeToFirstToken = time.Duration(whole())*time.Microsecond, -1
-	if first, ok := next().(int64); ok {
-		r.TimeToFirstToken = time.Duration(first) * time.Microsecond
+	if s[at] == nil {
+		at++
+	} else {
+		r.TimeToFirstToken = time.Duration(whole()) * time.Microsecond
 	}
 	r.Streaming, r.Error, r.Aggregate, r.Fallback = flag(), flag(), flag(), flag()
-	retries, _ := next().(int32)
-	source, _ := next().(uint8)
+	retries, source := value[int32](&err, next)(), value[uint8](&err, next)()
 	r.RetryCount, r.Source = int64(retries), usage.Source(source)
 	r.Billed, r.Estimated = amount(), amount()
 	r.CacheSaving = money.USD(whole())
 	for i := range r.Classes {
 		r.Classes[i] = money.USD(whole())
 	}
-	return cell, tagset, nil
+	return cell, tagset, err
+}
+
+// value takes the next value, whose type the table says; NULL is the zero value.
+// Another type is an error and never a zero.
+func value[T any](err *error, next func() any) func() T {
+	return func() (v T) {
+		switch n := next().(type) {
+		case nil:
+		case T:
+			v = n
+		default:
+			*err = errors.Join(*err, fmt.Errorf("a stored value is a %T and not a %T", n, v))
+		}
+		return v
+	}
 }
 
 // decodeUsage reads what encodeUsage wrote.
