@@ -86,7 +86,7 @@ func wordsOf(s *openSchema) []docsWord {
 		return []docsWord{{Schema: schemaName(s.Ref)}}
 	case len(s.AllOf) > 0:
 		return list(" and ", s.AllOf)
-	case len(s.AnyOf) > 0:
+	case len(s.AnyOf) > 0 && len(s.Properties) == 0:
 		return list(" or ", s.AnyOf)
 	case len(s.OneOf) > 0:
 		return list(" or ", s.OneOf)
@@ -133,7 +133,7 @@ func fieldsOf(prefix string, s *openSchema) []docsField {
 		return nil
 	case s.Items != nil:
 		return fieldsOf(prefix+"[]", s.Items)
-	case len(s.AnyOf)+len(s.OneOf) > 0:
+	case len(s.AnyOf)+len(s.OneOf) > 0 && len(s.Properties) == 0:
 		for _, one := range slices.Concat(s.AnyOf, s.OneOf) {
 			if one.Type != nil {
 				out = append(out, fieldsOf(prefix, one)...)

@@ -58,6 +58,7 @@ func (s *server) putRetentionRoute() *route {
 		body: jsonBody(&huma.Schema{
 			Type: huma.TypeObject, AdditionalProperties: false,
 			Properties: map[string]*huma.Schema{"project": atMost(usage.MaxIDLength), "eventDays": days, "promptDays": days},
+			AnyOf:      []*huma.Schema{{Required: []string{"promptDays"}}, {Required: []string{"eventDays"}}},
 		}),
 		status: http.StatusOK, answer: s.envelope(schemaOf[retentionJSON](s), nil),
 		errors: []int{http.StatusServiceUnavailable}, serve: s.putRetention,
