@@ -71,7 +71,7 @@ func totalAmount(t money.Total) (a amount) {
 }
 
 type parquetTable[T any] struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns []Column[T]
 	row     [1]parquet.Row
 	group   int
@@ -85,7 +85,7 @@ func newParquetTable[T any](columns []Column[T], w io.Writer) *parquetTable[T] {
 	}
 	g.fields = g.Group.Fields()
 	slices.SortFunc(g.fields, func(a, b parquet.Field) int { return at[a.Name()] - at[b.Name()] })
-	return &parquetTable[T]{columns: columns, w: parquet.NewWriter(w, parquet.NewSchema("row", g),
+	return &parquetTable[T]{columns: columns, w: parquet.NewGenericWriter[any](w, parquet.NewSchema("row", g),
 		parquet.Compression(&snappy.Codec{}), parquet.PageBufferSize(bufferSize), parquet.CreatedBy("costprof", "1", "0"))}
 }
 

@@ -40,7 +40,7 @@ func DatabaseOn(t testing.TB, server string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(ctx)
+		defer func() { _ = conn.Close(ctx) }()
 		if _, err := conn.Exec(ctx, text); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,8 @@ func (o *Own) Start() { o.t.Helper(); o.run("start") }
 
 func (o *Own) run(command string) string {
 	o.t.Helper()
-	cmd := exec.Command("bash", "../../tools/services.sh", command)
+	// Also when the test is over.
+	cmd := exec.CommandContext(context.WithoutCancel(o.t.Context()), "bash", "../../tools/services.sh", command)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEST_") }),
 		"SERVICES_NAME="+o.name, "SERVICES_ONLY=postgres")
 	out, err := cmd.Output()

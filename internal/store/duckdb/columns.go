@@ -14,17 +14,6 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// columns lists the columns of events in the order of the table and of values.
-var columns = []string{
-	"id", "ts", "seq", "received", "cell", "trace", "span", "parent_span", "name", "event_id", "content",
-	"user_id", "session_id", "tagset",
-	"t_input", "t_cache_read", "t_cache_write", "t_cache_write_1h", "t_media_in", "t_output", "t_reasoning", "t_media_out", "usage",
-	"latency", "first_token", "is_streaming", "is_error", "is_aggregate", "error_code", "retries", "metadata", "prompt_bytes",
-	"billed", "estimated",
-	"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
-	"cost", "saving", "source", "is_fallback", "price_id",
-}
-
 // row is one stored event between usage.Record and the table.
 type row struct {
 	rec    *usage.Record
@@ -32,7 +21,7 @@ type row struct {
 	tagset int64 // 0 for none
 }
 
-// values fills dst with the row's values, in the order of columns.
+// values fills dst with the row's values, in the order of the table's columns.
 func (r row) values(dst []driver.Value, seq int64) ([]driver.Value, error) {
 	e := r.rec
 	b, bad := e.Counts.Buckets()
