@@ -158,11 +158,7 @@ func pageOf[T any](list []T, last string, limit int, id func(T) string) (page []
 }
 
 func (s *server) createKey(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +184,7 @@ func (s *server) createKey(c *call) (*reply, error) {
 func (s *server) rotateKey(c *call) (*reply, error) {
 	var grace int64
 	if c.ContentLength != 0 {
-		body, err := s.readJSON(c)
-		if err != nil {
-			return nil, err
-		}
-		f, err := c.q.object("", body)
+		f, err := s.readObject(c)
 		if err != nil {
 			return nil, err
 		}

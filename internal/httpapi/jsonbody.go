@@ -28,6 +28,15 @@ func (s *server) readJSON(c *call) (jsontext.Value, error) {
 	return slices.Clone(b.bytes), nil
 }
 
+// readObject reads a body that is one JSON object.
+func (s *server) readObject(c *call) (*fields, error) {
+	body, err := s.readJSON(c)
+	if err != nil {
+		return nil, err
+	}
+	return c.q.object("", body)
+}
+
 // fields is one JSON object being read; every problem is noted in the query's
 // list under prefix.
 type fields struct {

@@ -93,11 +93,7 @@ func (s *server) getLogLevel(c *call) (*reply, error) {
 }
 
 func (s *server) putLogLevel(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}

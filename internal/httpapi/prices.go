@@ -184,11 +184,7 @@ type putAnswer struct {
 }
 
 func (s *server) putPrice(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}

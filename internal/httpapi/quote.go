@@ -54,11 +54,7 @@ type quoteAnswer struct {
 const defaultProject = "default"
 
 func (s *server) quote(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}

@@ -98,11 +98,7 @@ func (f *fields) flag(name string) bool {
 }
 
 func (s *server) rerate(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}

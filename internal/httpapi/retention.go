@@ -81,11 +81,7 @@ func (s *server) listRetention(c *call) (*reply, error) {
 }
 
 func (s *server) putRetention(c *call) (*reply, error) {
-	body, err := s.readJSON(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := c.q.object("", body)
+	f, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}
