@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -178,11 +177,10 @@ func (s *Service) put(ctx context.Context, k store.Key, action string, by Princi
 	for name, v := range more {
 		detail[name] = v
 	}
-	text, err := json.Marshal(detail)
+	entry, err := store.NewAuditEntry(s.Now(), by.Actor, action, detail)
 	if err != nil {
 		return err
 	}
-	entry := store.AuditEntry{At: s.Now().UTC().Truncate(time.Microsecond), Actor: by.Actor, Action: action, Detail: text}
 	if err := s.Catalog.PutKey(ctx, k, entry); err != nil {
 		return err
 	}

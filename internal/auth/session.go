@@ -140,9 +140,11 @@ func (s *Service) SignOut(ctx context.Context, session string) error {
 	}
 	e := store.EndedSession{Hash: hash, Until: time.Unix(p.Until, 0).UTC()}
 	s.ended.add(e)
-	return s.Catalog.EndSession(ctx, e, store.AuditEntry{
-		At: s.Now().UTC().Truncate(time.Microsecond), Actor: p.Actor, Action: "session.end", Detail: []byte(`{}`),
-	})
+	entry, err := store.NewAuditEntry(s.Now(), p.Actor, "session.end", map[string]any{})
+	if err != nil {
+		return err
+	}
+	return s.Catalog.EndSession(ctx, e, entry)
 }
 
 // endedSessions are the sessions that ended before their time.

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -58,9 +57,9 @@ func (s *server) takeBackup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.backingUp.Store(false)
-	detail, err := json.Marshal(map[string]string{"requestId": exchangeOf(r.Context()).id})
+	entry, err := store.NewAuditEntry(begun, exchangeOf(r.Context()).who.Actor, "backup.take", map[string]string{"requestId": exchangeOf(r.Context()).id})
 	if err == nil {
-		err = s.backups.AppendAudit(r.Context(), store.AuditEntry{At: begun, Actor: exchangeOf(r.Context()).who.Actor, Action: "backup.take", Detail: detail})
+		err = s.backups.AppendAudit(r.Context(), entry)
 	}
 	if err != nil {
 		s.fail(w, r, err)

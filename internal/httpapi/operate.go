@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime/pprof"
@@ -106,11 +105,10 @@ func (s *server) putLogLevel(c *call) (*reply, error) {
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
-	detail, err := json.Marshal(map[string]string{"from": s.currentLevel().Level, "to": asked})
+	entry, err := store.NewAuditEntry(s.now(), c.who().Actor, "log.level", map[string]string{"from": s.currentLevel().Level, "to": asked})
 	if err != nil {
 		return nil, err
 	}
-	entry := store.AuditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: c.who().Actor, Action: "log.level", Detail: detail}
 	if err := s.audit.AppendAudit(c, entry); err != nil {
 		return nil, err
 	}

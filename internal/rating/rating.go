@@ -7,7 +7,6 @@ package rating
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -354,9 +353,5 @@ type entry struct {
 }
 
 func (e entry) audit() (store.AuditEntry, error) {
-	detail, err := json.Marshal(e.detail)
-	if err != nil {
-		return store.AuditEntry{}, fmt.Errorf("write an audit entry: %w", err)
-	}
-	return store.AuditEntry{At: e.at, Actor: e.actor, Action: e.action, Detail: detail}, nil
+	return store.NewAuditEntry(e.at, e.actor, e.action, e.detail)
 }

@@ -5,7 +5,6 @@ package retention
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -170,7 +169,7 @@ func (s *Service) Put(ctx context.Context, r store.Retention, actor string) (Set
 	s.mu.RLock()
 	was := s.set[r.Project]
 	s.mu.RUnlock()
-	entry, err := s.entry(actor, "retention.set", map[string]any{
+	entry, err := store.NewAuditEntry(s.Now(), actor, "retention.set", map[string]any{
 		"project": r.Project, "eventDays": r.EventDays, "promptDays": r.PromptDays, "eventDaysBefore": was.EventDays, "promptDaysBefore": was.PromptDays,
 	})
 	if err != nil {
@@ -189,11 +188,6 @@ func (s *Service) Put(ctx context.Context, r store.Retention, actor string) (Set
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.setting(r.Project), nil
-}
-
-func (s *Service) entry(actor, action string, detail any) (store.AuditEntry, error) {
-	text, err := json.Marshal(detail)
-	return store.AuditEntry{At: s.Now().UTC().Truncate(time.Microsecond), Actor: actor, Action: action, Detail: text}, err
 }
 
 // Run removes what is too old, at once, every hour, and when a retention was set.
@@ -251,7 +245,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	removed, err := s.Ledger.Prune(ctx, before)
 	if removed > 0 {
 		s.Log.Info("removed events older than their projects keep them", "events", removed)
-		entry, failed := s.entry("costprof", "retention.removed", map[string]any{"events": removed, "before": before})
+		entry, failed := store.NewAuditEntry(s.Now(), "costprof", "retention.removed", map[string]any{"events": removed, "before": before})
 		if failed == nil {
 			// After an error the rest has an entry of its own.
 			failed = s.Catalog.AppendAudit(context.WithoutCancel(ctx), entry)

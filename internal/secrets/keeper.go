@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/costprof/costprof/internal/fault"
@@ -135,10 +134,9 @@ func (k *Keeper) Rotate(ctx context.Context, names []string, actor string) ([]St
 
 func (k *Keeper) seal(ctx context.Context, name string, kept, secret []byte, actor string) (id string, err error) {
 	id = k.Keys.First()
-	detail, err := json.Marshal(map[string]string{"name": name, "key": id})
+	entry, err := store.NewAuditEntry(k.Now(), actor, "secret.seal", map[string]string{"name": name, "key": id})
 	if err != nil {
 		return "", err
 	}
-	entry := store.AuditEntry{At: k.Now().UTC().Truncate(time.Microsecond), Actor: actor, Action: "secret.seal", Detail: detail}
 	return id, k.Settings.ReplaceSetting(ctx, name, kept, k.Keys.Seal(secret, name), entry)
 }

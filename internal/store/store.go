@@ -6,6 +6,8 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"iter"
 	"time"
 
@@ -217,6 +219,16 @@ type AuditEntry struct {
 	Action string
 	// Detail is a JSON object.
 	Detail []byte
+}
+
+// NewAuditEntry is an entry in the form in which catalogs keep it: its time in UTC
+// and whole microseconds, detail as JSON.
+func NewAuditEntry(at time.Time, actor, action string, detail any) (AuditEntry, error) {
+	text, err := json.Marshal(detail)
+	if err != nil {
+		return AuditEntry{}, fmt.Errorf("write the audit entry %s: %w", action, err)
+	}
+	return AuditEntry{At: at.UTC().Truncate(time.Microsecond), Actor: actor, Action: action, Detail: text}, nil
 }
 
 // Audit is the append-only log of changes.
