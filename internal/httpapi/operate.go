@@ -134,9 +134,13 @@ func (s *server) takeProfile(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, errNoThing)
 		return
 	}
+	ending := ".pb.gz"
+	if name == "trace" {
+		ending = ".trace"
+	}
 	headers := func() {
 		w.Header().Set("Content-Type", profileMedia)
-		w.Header().Set("Content-Disposition", `attachment; filename="costprof-`+name+"-"+s.now().UTC().Format("20060102-150405")+`.pb.gz"`)
+		w.Header().Set("Content-Disposition", `attachment; filename="costprof-`+name+"-"+s.now().UTC().Format("20060102-150405")+ending+`"`)
 		w.WriteHeader(http.StatusOK)
 	}
 	if r.Method == http.MethodHead {
