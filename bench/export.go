@@ -29,15 +29,7 @@ const (
 // then stores events alone and beside running exports, in turn. The new events
 // stay in the filled ledger.
 func benchExport(ctx context.Context, o options) error {
-	until, err := filledUntil(ctx, o)
-	if err != nil {
-		return err
-	}
-	p, err := o.filled(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := start(ctx, o, p)
+	s, p, until, err := o.startFilled(ctx)
 	if err != nil {
 		return err
 	}

@@ -120,6 +120,18 @@ func filledUntil(ctx context.Context, o options) (time.Time, error) {
 	return time.Parse(time.RFC3339, string(b))
 }
 
+// startFilled runs the server on the filled ledger, which ends at until.
+func (o options) startFilled(ctx context.Context) (s *server, p place, until time.Time, err error) {
+	if until, err = filledUntil(ctx, o); err != nil {
+		return nil, "", until, err
+	}
+	if p, err = o.filled(ctx); err != nil {
+		return nil, "", until, err
+	}
+	s, err = start(ctx, o, p)
+	return s, p, until, err
+}
+
 // size says how much disk the filled ledger takes.
 func (o options) size(ctx context.Context, p place) (bytes int64, err error) {
 	if !p.database() {

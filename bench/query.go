@@ -96,19 +96,11 @@ const answers = 40
 // benchQuery asks each question over HTTP of the filled ledger, over its last 30
 // days, and then the bare engine on the same file.
 func benchQuery(ctx context.Context, o options) error {
-	until, err := filledUntil(ctx, o)
+	s, p, until, err := o.startFilled(ctx)
 	if err != nil {
 		return err
 	}
 	qs := o.asked(questions(until.Add(-30*24*time.Hour), until))
-	p, err := o.filled(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := start(ctx, o, p)
-	if err != nil {
-		return err
-	}
 	if p.database() {
 		fmt.Println("| question | p50 | p95 | bar |\n|---|---|---|---|")
 	}
@@ -223,15 +215,7 @@ func (s *server) deepPage(ctx context.Context, until time.Time) ([]time.Duration
 // benchLoaded asks the same while 10,000 events a second arrive. It works on
 // the filled ledger and leaves the new events in it.
 func benchLoaded(ctx context.Context, o options) error {
-	until, err := filledUntil(ctx, o)
-	if err != nil {
-		return err
-	}
-	p, err := o.filled(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := start(ctx, o, p)
+	s, _, until, err := o.startFilled(ctx)
 	if err != nil {
 		return err
 	}
