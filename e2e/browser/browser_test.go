@@ -15,8 +15,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 //go:embed attack.html attack.js
@@ -53,46 +53,13 @@ type server struct{ address string }
 
 func (s *server) url() string { return "http://" + s.address }
 
-var listening = regexp.MustCompile(`listens on http://(\S+),`)
-
 func serve(t *testing.T, settings ...string) *server {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "costprof")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/costprof").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	logs, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "serve")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, logs, logs
-	cmd.Env = append(os.Environ(), append([]string{"COSTPROF_DATA=" + filepath.Join(dir, "data"), "PORT=0"}, settings...)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		logs.Close()
-	})
-	for range 1000 {
-		text, err := os.ReadFile(logs.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m := listening.FindSubmatch(text); m != nil {
-			s := &server{string(m[1])}
-			s.send(t, http.MethodPost, "/api/v1/events", fmt.Sprintf(`{"events":[{"traceId":"t","spanId":"s","timestamp":%q,"feature":%q,
-				"provider":"openai","model":"gpt-4o","inputTokens":1000,"outputTokens":100,"latencyMs":1}]}`, time.Now().UTC().Format(time.RFC3339), secret))
-			s.send(t, http.MethodPut, "/api/v1/prices", `{"provider":"own","model":"kept","prices":{"input":1}}`)
-			return s
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("the server does not start")
-	return nil
+	s := &server{testserver.Serve(t, testserver.Binary(t), settings...).Address}
+	s.send(t, http.MethodPost, "/api/v1/events", fmt.Sprintf(`{"events":[{"traceId":"t","spanId":"s","timestamp":%q,"feature":%q,
+		"provider":"openai","model":"gpt-4o","inputTokens":1000,"outputTokens":100,"latencyMs":1}]}`, time.Now().UTC().Format(time.RFC3339), secret))
+	s.send(t, http.MethodPut, "/api/v1/prices", `{"provider":"own","model":"kept","prices":{"input":1}}`)
+	return s
 }
 
 func (s *server) send(t *testing.T, method, path, body string) []byte {

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 // A price that is put is applied to each stored call once and summed up exactly,
@@ -21,7 +23,7 @@ func TestKillDuringBackfill(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	bin, dir, base := binary(t), t.TempDir(), "http://"+addr
+	bin, dir, base := testserver.Binary(t), t.TempDir(), "http://"+addr
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	p := startServer(t, bin, dir, addr)
 	defer func() { p.kill() }()

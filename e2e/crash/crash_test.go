@@ -15,11 +15,12 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 const (
@@ -32,16 +33,6 @@ const (
 )
 
 // binary builds the server once.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "costprof")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../../cmd/costprof")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return path
-}
-
 type process struct {
 	cmd *exec.Cmd
 	log bytes.Buffer
@@ -119,7 +110,7 @@ func post(ctx context.Context, base string, body []byte) bool {
 }
 
 func TestKillLosesNothing(t *testing.T) {
-	bin, dir := binary(t), t.TempDir()
+	bin, dir := testserver.Binary(t), t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

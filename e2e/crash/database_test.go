@@ -59,7 +59,7 @@ func count(t *testing.T, database, text string) (n int64) {
 // events and different ones at the same time while one or the other is killed, and
 // what one did not acknowledge is sent to the other: each event is there once.
 func TestTwoServersOneDatabase(t *testing.T) {
-	bin, db := binary(t), testserver.Database(t)
+	bin, db := testserver.Binary(t), testserver.Database(t)
 	addrs := []string{freeAddress(t), freeAddress(t)}
 	servers := make([]*process, len(addrs))
 	for i, addr := range addrs {
@@ -154,7 +154,7 @@ func TestTwoServersOneDatabase(t *testing.T) {
 // Retry-After. When it is back the server goes on by itself.
 func TestDatabaseOutage(t *testing.T) {
 	own := testserver.NewOwn(t, "outage")
-	bin := binary(t)
+	bin := testserver.Binary(t)
 	db, addr := own.URL, freeAddress(t)
 	base := "http://" + addr
 	p := startOn(t, bin, db, addr)

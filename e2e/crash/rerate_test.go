@@ -19,11 +19,11 @@ import (
 // independent reckoning, and so is the ledger's total.
 func TestKillDuringRerate(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
-		dir, addr, bin := t.TempDir(), freeAddress(t), binary(t)
+		dir, addr, bin := t.TempDir(), freeAddress(t), testserver.Binary(t)
 		killDuringRerate(t, addr, func() *process { return startServer(t, bin, dir, addr) })
 	})
 	t.Run("postgres", func(t *testing.T) {
-		db, addr, bin := testserver.Database(t), freeAddress(t), binary(t)
+		db, addr, bin := testserver.Database(t), freeAddress(t), testserver.Binary(t)
 		killDuringRerate(t, addr, func() *process { return startOn(t, bin, db, addr) })
 	})
 }

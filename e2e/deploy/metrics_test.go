@@ -5,17 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 var (
@@ -23,7 +20,6 @@ var (
 	selector  = regexp.MustCompile(`\b((?:costprof|go|process)_[a-z_]+)\{([^}]*)\}`)
 	labelName = regexp.MustCompile(`(\w+)=~?"`)
 	byLabels  = regexp.MustCompile(`by \(([^)]*)\)`)
-	listens   = regexp.MustCompile(`listens on (http://\S+),`)
 )
 
 // expressions are those of the dashboard and the alerts, by where they stand.
@@ -67,39 +63,11 @@ func expressions(t *testing.T) map[string]string {
 // Redis is away, which is no reason not to start.
 func scraped(t *testing.T) map[string][]string {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "costprof")
-	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/costprof").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	logs, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "serve")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, logs, logs
-	cmd.Env = append(os.Environ(), "PORT=0", "REDIS_URL=redis://127.0.0.1:1")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		logs.Close()
-	})
-	url := ""
-	for i := 0; url == "" && i < 1000; i++ {
-		time.Sleep(20 * time.Millisecond)
-		log, _ := os.ReadFile(logs.Name())
-		if m := listens.FindSubmatch(log); m != nil {
-			url = string(m[1])
-		}
-	}
+	s := testserver.Serve(t, testserver.Binary(t), "REDIS_URL=redis://127.0.0.1:1")
 	ask := func(path string) string {
-		answer, err := http.Get(url + path)
+		answer, err := http.Get(s.URL + path)
 		if err != nil {
-			log, _ := os.ReadFile(logs.Name())
-			t.Fatalf("%v\n%s", err, log)
+			t.Fatalf("%v\n%s", err, s.Log())
 		}
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)

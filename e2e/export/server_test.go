@@ -10,17 +10,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/costprof/costprof/internal/testserver"
 )
@@ -28,23 +22,7 @@ import (
 // built is the program, which TestMain builds.
 var built string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "export")
-	if err == nil {
-		built = filepath.Join(dir, "costprof")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", built, "../../cmd/costprof").CombinedOutput(); err != nil {
-			err = fmt.Errorf("build: %w\n%s", err, out)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, &built)) }
 
 // patience is how long something may take before it counts as hanging.
 const patience = 2 * time.Minute
@@ -74,64 +52,14 @@ type server struct {
 // onEach runs a test on each engine.
 func onEach(t *testing.T, test func(s *server)) {
 	t.Run("embedded", func(t *testing.T) { test(serve(t, "")) })
-	t.Run("postgres", func(t *testing.T) { test(serve(t, database(t))) })
+	t.Run("postgres", func(t *testing.T) { test(serve(t, testserver.Database(t))) })
 }
-
-// database makes an empty database that goes with the test.
-func database(t *testing.T) string {
-	t.Helper()
-	base := testserver.Postgres(t)
-	name := fmt.Sprintf("export_%x", time.Now().UnixNano())
-	admin := func(ctx context.Context, text string) {
-		conn, err := pgx.Connect(ctx, base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	admin(t.Context(), "CREATE DATABASE "+name)
-	t.Cleanup(func() { admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)") })
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-var listening = regexp.MustCompile(`listens on http://(\S+),`)
 
 func serve(t *testing.T, database string) *server {
 	t.Helper()
-	dir := t.TempDir()
-	logs, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{T: t, cmd: exec.Command(built, "serve"), database: database}
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = dir, logs, logs
-	s.cmd.Env = append(os.Environ(), "COSTPROF_DATA="+filepath.Join(dir, "data"), "DATABASE_URL="+database, "PORT=0", "API_KEYS="+adminKey+","+viewerKey+":viewer:a",
+	run := testserver.Serve(t, built, "DATABASE_URL="+database, "API_KEYS="+adminKey+","+viewerKey+":viewer:a",
 		"RATE_LIMIT_EVENTS=0", "RATE_LIMIT_MAX_REQUESTS=0", "RATE_LIMIT_EXPORT=0")
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		_ = s.cmd.Wait()
-		logs.Close()
-	})
-	until(t, "the server starts", func() bool {
-		log, _ := os.ReadFile(logs.Name())
-		m := listening.FindSubmatch(log)
-		if m != nil {
-			s.url = "http://" + string(m[1])
-		}
-		return m != nil
-	})
-	return s
+	return &server{T: t, cmd: run.Cmd, url: run.URL, database: database}
 }
 
 // open asks; whoever calls closes the answer.

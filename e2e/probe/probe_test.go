@@ -12,13 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 const (
@@ -29,48 +28,26 @@ const (
 	secret = "kept-secret-93713"
 )
 
-var listening = regexp.MustCompile(`listens on http://(\S+),`)
-
 // serve starts a closed server; address is where it listens.
 func serve(t *testing.T, settings ...string) (address string) {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "costprof")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/costprof").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	logs, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, "serve")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, logs, logs
-	cmd.Env = append(os.Environ(), "COSTPROF_DATA="+filepath.Join(dir, "data"), "PORT=0", "RATE_LIMIT_MAX_REQUESTS=0", "RATE_LIMIT_EXPORT=0", "COSTPROF_HEADER_TIMEOUT=3s",
-		"API_KEYS="+adminKey+","+viewerKey+":viewer:mine,"+ingestKey+":ingest")
-	cmd.Env = append(cmd.Env, settings...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		logs.Close()
-		log, err := os.ReadFile(logs.Name())
+	bin := testserver.Binary(t)
+	var s *testserver.Server
+	t.Cleanup(func() { // when it ended
+		if s == nil {
+			return
+		}
 		for _, word := range []string{adminKey, viewerKey, ingestKey, "panic", "goroutine "} {
-			if err != nil || bytes.Contains(log, []byte(word)) {
-				t.Errorf("the log holds %q (%v)", word, err)
+			if log := s.Log(); len(log) == 0 || bytes.Contains(log, []byte(word)) {
+				t.Errorf("the log of %d bytes holds %q", len(log), word)
 			}
 		}
 	})
-	for range 1000 {
-		log, _ := os.ReadFile(logs.Name())
-		if m := listening.FindSubmatch(log); m != nil {
-			return string(m[1])
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("the server does not start")
-	return ""
+	s = testserver.Serve(t, bin, append([]string{
+		"RATE_LIMIT_MAX_REQUESTS=0", "RATE_LIMIT_EXPORT=0", "COSTPROF_HEADER_TIMEOUT=3s",
+		"API_KEYS=" + adminKey + "," + viewerKey + ":viewer:mine," + ingestKey + ":ingest",
+	}, settings...)...)
+	return s.Address
 }
 
 func get(t *testing.T, address, key, path string) (int, http.Header, string) {

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,23 +52,7 @@ func freeAddress(t *testing.T) string {
 // built is the server, which TestMain builds.
 var built string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "servers")
-	if err == nil {
-		built = filepath.Join(dir, "costprof")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", built, "../../cmd/costprof").CombinedOutput(); err != nil {
-			err = fmt.Errorf("build: %w\n%s", err, out)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, &built)) }
 
 // connect opens a connection that goes with the test.
 func connect(t *testing.T, db string) *pgx.Conn {
