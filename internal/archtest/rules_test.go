@@ -12,7 +12,7 @@ var layers = map[string]int{
 	"budget": 3,
 	"store":  4, "redis": 4,
 	"live": 5, "limit": 5, "cache": 5, "auth": 5, "jobs": 5, "backup": 5, "secrets": 5,
-	"export": 6, "ingest": 6, "rating": 6, "report": 6, "retention": 6,
+	"export": 6, "ingest": 6, "prompts": 6, "rating": 6, "report": 6, "retention": 6,
 	"httpapi": 7,
 	"config":  8, "demo": 8,
 	"app":      9,
