@@ -1,0 +1,63 @@
+package index
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+)
+
+// rounds of sign changes and Hadamard transforms; after three each coordinate
+// depends on all.
+const rounds = 3
+
+// rotation is orthogonal, the same for the same dimension on every machine, and
+// costs n·log n. A size that is no power of two is covered by two overlapping
+// transforms of the largest power of two within it.
+type rotation struct {
+	// size is the dimension, made up to a multiple of 64 by zeros.
+	size, power int
+	flips       [rounds][]float32
+}
+
+func newRotation(dim int) rotation {
+	r := rotation{size: (dim + 63) / 64 * 64}
+	r.power = 1 << (bits.Len(uint(r.size)) - 1)
+	random := rand.New(rand.NewPCG(0x636f7374, uint64(dim)))
+	for i := range r.flips {
+		r.flips[i] = make([]float32, r.size)
+		for j := range r.flips[i] {
+			r.flips[i][j] = float32(1 - 2*int(random.Uint64()>>63))
+		}
+	}
+	return r
+}
+
+// turn gives the turned vector, as long as the vector was.
+func (r rotation) turn(vector []float32) []float32 {
+	v := make([]float32, r.size)
+	copy(v, vector)
+	scale := float32(1 / math.Sqrt(float64(r.power)))
+	for _, flips := range r.flips {
+		for i := range v {
+			v[i] *= flips[i]
+		}
+		hadamard(v[:r.power], scale)
+		if r.power < r.size {
+			hadamard(v[r.size-r.power:], scale)
+		}
+	}
+	return v
+}
+
+func hadamard(v []float32, scale float32) {
+	for half := 1; half < len(v); half *= 2 {
+		for from := 0; from < len(v); from += 2 * half {
+			for i := from; i < from+half; i++ {
+				v[i], v[i+half] = v[i]+v[i+half], v[i]-v[i+half]
+			}
+		}
+	}
+	for i := range v {
+		v[i] *= scale
+	}
+}
