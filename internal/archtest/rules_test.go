@@ -7,7 +7,7 @@ const module = "github.com/costprof/costprof"
 var layers = map[string]int{
 	"money": 0, "fault": 0,
 	"testserver": 0,
-	"usage":      1, "outbound": 1,
+	"usage":      1, "outbound": 1, "redact": 1,
 	"pricing": 2, "analytics": 2, "timeseries": 2,
 	"budget": 3,
 	"store":  4, "redis": 4,
