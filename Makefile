@@ -7,6 +7,8 @@ export CGO_ENABLED := 1
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# Everything is built with the flags of the program, so that nothing is built twice.
+export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS 2>/dev/null) -trimpath)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 ARGS    ?=
 
@@ -35,7 +37,7 @@ run: build ## Build, then serve here in the foreground (ARGS="--port 3200 …")
 
 .PHONY: build
 build: compiler ## Build bin/costprof
-	$(GO) build -trimpath -ldflags "$(if $(VERSION),-X github.com/costprof/costprof/internal/cli.version=$(VERSION))" -o bin/costprof ./cmd/costprof
+	$(GO) build -ldflags "$(if $(VERSION),-X github.com/costprof/costprof/internal/cli.version=$(VERSION))" -o bin/costprof ./cmd/costprof
 
 .PHONY: demo
 demo: build ## Fill the running server (make run) with realistic traffic (ARGS="--days 7 …")
@@ -85,6 +87,10 @@ fuzz: compiler ## Fuzz every parser for FUZZTIME (10s) each
 .PHONY: faults
 faults: compiler ## Let every operation on the data directory fail in turn; 20 minutes (needs root and FUSE)
 	COSTPROF_FAULTS=all COSTPROF_REQUIRE=fuse,mount $(GO) test ./e2e/faults -run Matrix -v -parallel 4 -timeout 120m | grep -v '^=== '
+
+.PHONY: simulate
+simulate: ## Play a million schedules of crashes, retries and failing parts; minutes (ARGS="-seed 1 …")
+	$(GO) test ./e2e/simulation -v -run Schedules -timeout 60m -args -schedules 1000000 $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built; data directories stay

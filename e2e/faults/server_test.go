@@ -17,35 +17,18 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
-// binary builds the server once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "costprof-faults")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "costprof")
-	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/costprof").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var built string
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m, &built)) }
 
 // need skips a test whose means are missing, unless COSTPROF_REQUIRE names them.
 func need(t *testing.T, means string, err error) {
@@ -70,17 +53,13 @@ type server struct {
 // start runs the program on a data directory; it does not wait for it.
 func start(t *testing.T, dir string) *server {
 	t.Helper()
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
 	l.Close()
-	s := &server{base: "http://" + addr, cmd: exec.Command(bin, "serve"), log: &bytes.Buffer{}, gone: make(chan struct{})}
+	s := &server{base: "http://" + addr, cmd: exec.Command(built, "serve"), log: &bytes.Buffer{}, gone: make(chan struct{})}
 	s.cmd.Env = append(os.Environ(), "COSTPROF_DATA="+dir, "COSTPROF_LISTEN="+addr, "COSTPROF_MEMORY_LIMIT=200MB", "LOG_LEVEL=error")
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/costprof/costprof/internal/testserver"
 )
 
 // need stops the test where the package is not installed, unless it must be.
@@ -196,10 +198,7 @@ func (f *follower) until(what string, done func() bool) {
 
 func TestEventSource(t *testing.T) {
 	need(t)
-	bin := filepath.Join(t.TempDir(), "costprof")
-	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/costprof").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := testserver.Binary(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,15 +7,33 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// build builds the program into a directory; the package at hand lies two
-// directories below the module's.
-func build(dir string) (string, error) {
-	bin := filepath.Join(dir, "costprof")
+// Binary builds the program and gives its path, which all tests share: one that is
+// up to date is not built again.
+func Binary(t testing.TB) string {
+	t.Helper()
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// build puts it beside what make builds. The package at hand lies two directories
+// below the module's.
+func build() (string, error) {
+	bin, err := filepath.Abs("../../bin/test/costprof")
+	if err != nil {
+		return "", err
+	}
+	if runtime.GOOS == "windows" {
+		bin += ".exe"
+	}
 	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", bin, "../../cmd/costprof").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -23,28 +41,14 @@ func build(dir string) (string, error) {
 	return bin, nil
 }
 
-// Binary builds the program for one test and gives its path.
-func Binary(t testing.TB) string {
-	t.Helper()
-	bin, err := build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bin
-}
-
-// Main builds the program once for all tests of a package, sets bin to its path,
-// and runs them; TestMain exits with what it returns.
+// Main builds it for all tests of a package, sets bin to its path, and runs them;
+// TestMain exits with what it returns.
 func Main(m *testing.M, bin *string) int {
-	dir, err := os.MkdirTemp("", "costprof-test")
-	if err == nil {
-		*bin, err = build(dir)
-	}
-	if err != nil {
+	var err error
+	if *bin, err = build(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
 	return m.Run()
 }
 
