@@ -54,6 +54,7 @@ var fences = map[string][]string{
 	"github.com/golang-jwt/jwt/":         {"internal/auth"},
 	"github.com/coreos/go-oidc/":         {"internal/auth"},
 	"github.com/alecthomas/kong":         {"internal/config", "internal/cli", "internal/app"},
+	"github.com/openai/openai-go/":       {"internal/prompts/openai"},
 	"github.com/prometheus/":             {"internal/httpapi", "internal/app"},
 	"database/sql":                       {"internal/store", "bench"},
 	module + "/internal/store/storetest": {"internal/store", "internal/backup"},
