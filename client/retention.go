@@ -29,3 +29,23 @@ func (c *Client) PutRetention(ctx context.Context, r Retention) (Retention, erro
 	r.RemovedBefore = nil
 	return change[Retention](ctx, c, call{method: http.MethodPut, path: "admin/retention", idempotent: true}, r)
 }
+
+// Erasure names a person to erase; Project is "" for all.
+type Erasure struct {
+	UserID  string `json:"userId"`
+	Project string `json:"project,omitzero"`
+}
+
+// Erased is what an erasure did. The job is done when the engine's files hold
+// nothing of it either.
+type Erased struct {
+	JobID  string `json:"jobId"`
+	Result struct {
+		Events int64 `json:"events"`
+	} `json:"result"`
+}
+
+// Erase removes what names a person from stored events; no total moves.
+func (c *Client) Erase(ctx context.Context, who Erasure) (Erased, error) {
+	return change[Erased](ctx, c, call{method: http.MethodPost, path: "admin/erase"}, who)
+}

@@ -104,6 +104,11 @@ func (c corrected) Correct(ctx context.Context, changes store.Correction) (int64
 	return c.Engine.Correct(ctx, changes)
 }
 
+func (c corrected) Erase(ctx context.Context, who store.Erasure) (int64, error) {
+	defer c.tell()
+	return c.Engine.Erase(ctx, who)
+}
+
 func (c corrected) Prune(ctx context.Context, before map[string]time.Time) (int64, error) {
 	defer c.tell()
 	return c.Engine.Prune(ctx, before)

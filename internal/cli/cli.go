@@ -66,6 +66,7 @@ type root struct {
 	Secrets secretsCmd `cmd:"" help:"Seal what a ledger keeps secret with another key."`
 
 	Retention retentionCmd `cmd:"" help:"Say how long projects keep events."`
+	Erase     eraseCmd     `cmd:"" help:"Erase a person from stored events; no total moves."`
 
 	Backup  backupCmd  `cmd:"" help:"Write everything a ledger stores to a file."`
 	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup."`

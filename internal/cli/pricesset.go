@@ -160,7 +160,11 @@ func (s *session) await(c *client.Client, id string) (*client.Job, error) {
 			return nil, err
 		}
 		if job.State == "failed" {
-			return nil, fmt.Errorf("pricing stored calls failed: %s", job.Error)
+			what := "pricing stored calls"
+			if job.Name == "erasure" {
+				what = "the erasure"
+			}
+			return nil, fmt.Errorf("%s failed: %s", what, job.Error)
 		}
 		if job.State != "running" {
 			return &job, nil

@@ -55,7 +55,7 @@ func as(role auth.Role, project string) option {
 var bodies4roles = map[string]string{
 	"post-events": batch(event(900)), "put-price": `{"provider":"acme","model":"m","prices":{"input":1}}`,
 	"quote": `{"provider":"openai","model":"gpt-4o","inputTokens":1}`, "create-key": `{"role":"viewer","project":"a"}`,
-	"rerate": `{"from":"2026-01-01"}`, "put-retention": `{"eventDays":0}`, "put-price-list": `{}`, "put-log-level": `{"level":"warn"}`,
+	"rerate": `{"from":"2026-01-01"}`, "put-retention": `{"eventDays":0}`, "erase": `{"userId":"nobody"}`, "put-price-list": `{}`, "put-log-level": `{"level":"warn"}`,
 }
 
 // The role walk: every operation of the document, with every role. What an
@@ -124,7 +124,7 @@ var rightsWanted = map[string]auth.Right{
 	"get-price-list": auth.Read, "put-price-list": auth.Administer, "delete-price-list": auth.Administer, "rerate": auth.Edit,
 	"get-unpriced": auth.Read, "list-jobs": auth.Read, "get-job": auth.Read,
 	"list-keys": auth.Administer, "create-key": auth.Administer, "rotate-key": auth.Administer, "revoke-key": auth.Administer,
-	"list-audit": auth.Administer, "list-retention": auth.Administer, "put-retention": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
+	"list-audit": auth.Administer, "list-retention": auth.Administer, "put-retention": auth.Administer, "erase": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
 	"get-log-level": auth.Administer, "put-log-level": auth.Administer, "profile": auth.Administer,
 	"health": auth.Public, "health-live": auth.Public, "health-ready": auth.Public, "metrics": auth.Read,
 	"stream-costs": auth.Read, "export-events": auth.Read, "export-features": auth.Read, "export-prompts": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,

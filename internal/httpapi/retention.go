@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 type Retention interface {
 	List(ctx context.Context, project string) ([]retention.Setting, error)
 	Put(ctx context.Context, r store.Retention, actor string) (retention.Setting, error)
+	Erase(ctx context.Context, who store.Erasure, actor string) (store.Run, error)
 }
 
 // retentionJSON is one setting.
@@ -120,4 +122,51 @@ func (f *fields) days(name string) *int64 {
 		f.bad(name, "must be between 0 (for ever) and 36500, or null")
 	}
 	return &n
+}
+
+// erasureJSON is what was begun.
+type erasureJSON struct {
+	JobID  string          `json:"jobId" doc:"The run under /api/v1/jobs; it is done when the engine's files hold nothing of it either."`
+	Result json.RawMessage `json:"result" doc:"events: how many events were the person's."`
+}
+
+func (s *server) eraseRoute() *route {
+	return &route{
+		id: "erase", method: http.MethodPost, path: "/api/v1/admin/erase", tag: "Access", need: auth.Administer,
+		summary: "Erase a person",
+		doc: "Removes, from the events of the project or of all projects, the id, the ids of the person's sessions, tags whose value is the id, and metadata. When it answers, no question finds them any more; the job then writes the engine's files anew. " +
+			"No total moves, and a late retry of an erased event is a duplicate that brings nothing back. The audit log has a keyed hash of the id. What is sent later is stored as it is sent. Backups made before are not changed.",
+		body: jsonBody(&huma.Schema{
+			Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"userId"},
+			Properties: map[string]*huma.Schema{"userId": name(usage.MaxIDLength), "project": atMost(usage.MaxIDLength)},
+		}),
+		status: http.StatusAccepted, answer: s.envelope(schemaOf[erasureJSON](s), nil),
+		errors: []int{http.StatusServiceUnavailable}, serve: s.erase,
+	}
+}
+
+func (s *server) erase(c *call) (*reply, error) {
+	f, err := s.readObject(c)
+	if err != nil {
+		return nil, err
+	}
+	f.only("userId", "project")
+	who := store.Erasure{UserID: f.text("userId", 1, usage.MaxIDLength), Project: f.text("project", 0, usage.MaxIDLength)}
+	if f.has("project") && strings.TrimSpace(who.Project) == "" {
+		f.bad("project", "must name a project; leave it out for all projects")
+	}
+	if err := c.q.err(); err != nil {
+		return nil, err
+	}
+	if own := c.who().Project; own != "" {
+		if who.Project != "" && who.Project != own {
+			return nil, errForeignProject
+		}
+		who.Project = own
+	}
+	run, err := s.keeping.Erase(c, who, c.who().Actor)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{status: http.StatusAccepted, Data: erasureJSON{run.ID, run.Result}}, nil
 }

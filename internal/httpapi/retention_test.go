@@ -114,3 +114,41 @@ func TestRetentionOfOneProject(t *testing.T) {
 	f.get("/api/v1/admin/retention", as(auth.Admin, "a")).want(200).says(`"eventDays":400`, `"eventDays":20`).lacks(`"b"`)
 	f.get("/api/v1/admin/retention", as(auth.Admin, "")).want(200).says(`"project":"b"`)
 }
+
+// A person is gone from every answer, the totals stay, and nothing names them:
+// not the audit log, nor a late retry.
+func TestErase(t *testing.T) {
+	f := closed(t)
+	admin := as(auth.Admin, "")
+	const person = "person-4711"
+	mine := event(1, `{"userId":"`+person+`","sessionId":"s-0815","metadata":{"about":"them"},"tags":{"who":"`+person+`","team":"red"},"eventId":"own"}`)
+	f.post("/api/v1/events", batch(mine, event(2, `{"sessionId":"s-0815"}`), event(3, `{"project":"a","userId":"`+person+`"}`)), admin).want(202)
+	erase := func(body string, status int, who ...option) *answer {
+		t.Helper()
+		return f.post("/api/v1/admin/erase", body, append(who, admin)[0]).want(status)
+	}
+	for _, bad := range []string{`{}`, `{"userId":""}`, `{"userId":" "}`, `{"userId":1}`, `{"userId":"a","project":" "}`, `{"userId":"a","reason":"x"}`} {
+		erase(bad, 400)
+	}
+	erase(`{"userId":"`+person+`","project":"b"}`, 403, as(auth.Admin, "a"))
+	erase(`{"userId":"`+person+`"}`, 202, as(auth.Admin, "a")).says(`"events":1`)
+	f.get("/api/v1/analytics/users", admin).want(200).says(person)
+	before := f.get("/api/v1/analytics/features?fields=totalCost,callCount,totalTokens&from=2026-11-01&to=2026-11-21", admin).want(200)
+	erase(`{"userId":"`+person+`"}`, 202).says(`"events":2`)
+	for _, path := range []string{"analytics/users", "events", "admin/audit", "jobs", "analytics/cost-breakdown?groupBy=tag:who", "analytics/cost-breakdown?groupBy=session", "traces"} {
+		f.get("/api/v1/"+path, admin).want(200).lacks(person, "s-0815", "them")
+	}
+	if after := f.get("/api/v1/analytics/features?fields=totalCost,callCount,totalTokens&from=2026-11-01&to=2026-11-21", admin).want(200); string(after.body) != string(before.body) {
+		t.Errorf("totals were %s\nand are %s", before.body, after.body)
+	}
+	f.get("/api/v1/events", admin).want(200).says(`"team":"red"`)
+	f.get("/api/v1/admin/audit", admin).want(200).says(`"action":"erasure"`, `"person":"`)
+	f.post("/api/v1/events", batch(mine), admin).want(202).says(`"accepted":0`, `"duplicates":1`).lacks("conflicts")
+	f.get("/api/v1/analytics/users", admin).want(200).lacks(person)
+	f.get("/api/v1/jobs?state=running", admin).want(200).says(`"erasure"`)
+	if err := f.keeping.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.get("/api/v1/jobs?state=running", admin).want(200).lacks(`"erasure"`)
+	f.get("/api/v1/jobs?state=done", admin).want(200).says(`"erasure"`)
+}

@@ -1,6 +1,6 @@
 // Package retention keeps what projects said about how long they keep events,
-// and removes what is older, in the background. What stays of removed events and
-// how is the ledger's.
+// removes what is older, in the background, and erases persons. What stays of
+// removed events and how is the ledger's.
 package retention
 
 import (
@@ -27,6 +27,8 @@ const (
 	// other servers set is.
 	every       = time.Hour
 	followEvery = 10 * time.Second
+	// finishAgain is how soon an erasure that could not be finished is tried again.
+	finishAgain = 5 * time.Minute
 	// lockName is that of the one server that removes.
 	lockName = "retention.work"
 )
@@ -36,12 +38,17 @@ type Ledger interface {
 	Query(ctx context.Context, q analytics.Query) (analytics.Table, error)
 	Prune(ctx context.Context, before map[string]time.Time) (int64, error)
 	Pruned(ctx context.Context) (map[string]time.Time, error)
+	Erase(ctx context.Context, who store.Erasure) (int64, error)
+	Compact(ctx context.Context) error
 }
 
 // Catalog is what the service needs of a store.Catalog.
 type Catalog interface {
 	store.Retentions
 	AppendAudit(ctx context.Context, entry store.AuditEntry) error
+	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
+	PutRun(ctx context.Context, run store.Run) error
+	ListRuns(ctx context.Context, state string, limit int) ([]store.Run, error)
 }
 
 // Params are what a Service is made of.
@@ -57,7 +64,8 @@ type Params struct {
 // Service may be used from many goroutines.
 type Service struct {
 	Params
-	wake chan struct{}
+	wake   chan struct{}
+	opened time.Time
 
 	mu     sync.RWMutex
 	set    map[string]store.Retention
@@ -66,7 +74,7 @@ type Service struct {
 
 // Open reads what was set.
 func Open(ctx context.Context, p Params) (*Service, error) {
-	s := &Service{Params: p, wake: make(chan struct{}, 1)}
+	s := &Service{Params: p, wake: make(chan struct{}, 1), opened: p.Now()}
 	return s, s.Refresh(ctx)
 }
 
@@ -181,13 +189,17 @@ func (s *Service) Put(ctx context.Context, r store.Retention, actor string) (Set
 	if err := s.Refresh(ctx); err != nil {
 		return Setting{}, err
 	}
+	s.wakeUp()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.setting(r.Project), nil
+}
+
+func (s *Service) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.setting(r.Project), nil
 }
 
 // Run removes what is too old, at once, every hour, and when a retention was set.
@@ -205,12 +217,19 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("old events could not be removed; it is tried again", "error", err)
 		}
+		var again <-chan time.Time
+		if err := s.Finish(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("what was erased may still be in the ledger's files; it is tried again", "error", err)
+			again = time.After(finishAgain)
+		}
 	wait:
 		for {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-due.C:
+				break wait
+			case <-again:
 				break wait
 			case <-s.wake:
 				break wait

@@ -110,8 +110,27 @@ type Ledger interface {
 	// it is called again. A project whose events are all younger gets no mark.
 	Prune(ctx context.Context, before map[string]time.Time) (int64, error)
 
+	// Erase removes what names a person from stored events, in one commit, and says
+	// of how many: the user id; the session ids of the person's events, from whatever event has
+	// them; tags whose value is the id; metadata. The person's events are those with the id
+	// as user or as the value of a tag, and those of their sessions that name no other
+	// user. Costs and identities stay: no total moves, and a retry stays a
+	// duplicate, which brings nothing back.
+	Erase(ctx context.Context, who Erasure) (int64, error)
+
+	// Compact makes sure that nothing that Erase removed is left anywhere in the
+	// engine's files. Appends may wait for it.
+	Compact(ctx context.Context) error
+
 	// Pruned says of each project before when its events were removed.
 	Pruned(ctx context.Context) (map[string]time.Time, error)
+}
+
+// Erasure names a person.
+type Erasure struct {
+	UserID string
+	// Project is the one to look in; "" is all.
+	Project string
 }
 
 // EventQuery selects a page of events.

@@ -25,6 +25,8 @@ type batch struct {
 	// ledger had some.
 	number int64
 	found  bool
+	// erased is the erasure that its rows' numbers are of.
+	erased int64
 }
 
 func newBatch(jobs []*appendJob) *batch {

@@ -58,8 +58,8 @@ func (c *cache) forget() {
 }
 
 // intern gives each row the numbers of its cell and its tag set, and stores those
-// that are new.
-func (e *Engine) intern(ctx context.Context, rows []row) error {
+// that are new; it fails with errErased when erased is not the last erasure.
+func (e *Engine) intern(ctx context.Context, rows []row, erased int64) error {
 	cellOf := make([]usage.ID, len(rows))
 	setOf := make([]usage.ID, len(rows))
 	cells, sets := map[usage.ID]sqlquery.Cell{}, map[usage.ID]map[string]string{}
@@ -89,7 +89,7 @@ func (e *Engine) intern(ctx context.Context, rows []row) error {
 	}
 	setNumbers, newSets := lookUp(&e.tagsets, sets)
 	if len(newSets) > 0 {
-		stored, err := e.storeTagSets(ctx, newSets)
+		stored, err := e.storeTagSets(ctx, newSets, erased)
 		if err != nil {
 			return fmt.Errorf("tags: %w", err)
 		}
@@ -134,7 +134,11 @@ func (e *Engine) storeCells(ctx context.Context, cells map[usage.ID]sqlquery.Cel
 	return e.numbersOf(ctx, "cells", hashes)
 }
 
-func (e *Engine) storeTagSets(ctx context.Context, sets map[usage.ID]map[string]string) (map[usage.ID]int64, error) {
+// tagsKey is the lock that whoever stores sets of tags shares, and an erasure has
+// for itself: no set that it looked for appears behind its back.
+const tagsKey = `hashtext('costprof tags ' || current_schema())`
+
+func (e *Engine) storeTagSets(ctx context.Context, sets map[usage.ID]map[string]string, erased int64) (map[usage.ID]int64, error) {
 	hashes := sortedHashes(sets)
 	var of [][16]byte
 	var names, values []string
@@ -143,14 +147,36 @@ func (e *Engine) storeTagSets(ctx context.Context, sets map[usage.ID]map[string]
 			of, names, values = append(of, h), append(names, name), append(values, value)
 		}
 	}
-	_, err := e.write.Exec(ctx, `WITH added AS (
-			INSERT INTO tagsets (hash) SELECT * FROM unnest($1::UUID[]) ON CONFLICT DO NOTHING RETURNING id, hash
+	out := make(map[usage.ID]int64, len(hashes))
+	var last int64
+	// One transaction and one round trip; each statement sees what was committed
+	// before it.
+	var b pgx.Batch
+	b.Queue(`SELECT pg_advisory_xact_lock_shared(` + tagsKey + `)`)
+	b.Queue(`WITH added AS (
+			INSERT INTO tagsets (hash) SELECT h FROM unnest($1::UUID[]) AS h WHERE (SELECT erased FROM ledger) = $5 ON CONFLICT DO NOTHING RETURNING id, hash
 		) INSERT INTO tags SELECT added.id, t.name, t.value FROM added JOIN unnest($2::UUID[], $3::TEXT[], $4::TEXT[]) AS t (hash, name, value) ON t.hash = added.hash`,
-		hashes, of, names, values)
-	if err != nil {
+		hashes, of, names, values, erased)
+	b.Queue(`SELECT erased FROM ledger`).QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
+	b.Queue(`SELECT hash, id FROM tagsets WHERE hash = ANY($1)`, hashes).Query(func(rows pgx.Rows) error { return scanNumbers(rows, out) })
+	if err := e.write.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
-	return e.numbersOf(ctx, "tagsets", hashes)
+	if last != erased {
+		e.learnErasure(last)
+		return nil, errErased
+	}
+	if len(out) != len(hashes) {
+		return nil, fmt.Errorf("%d of %d are stored", len(out), len(hashes))
+	}
+	return out, nil
+}
+
+// learnErasure forgets the numbers of sets of tags that an erasure may have
+// removed.
+func (e *Engine) learnErasure(last int64) {
+	e.tagsets.forget()
+	e.erased.Store(last)
 }
 
 // numbersOf finds the numbers of what is stored in a table of id and hash.
@@ -160,16 +186,20 @@ func (e *Engine) numbersOf(ctx context.Context, table string, hashes [][16]byte)
 		return nil, err
 	}
 	out := make(map[usage.ID]int64, len(hashes))
-	var h [16]byte
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&h, &n}, func() error {
-		out[h] = n
-		return nil
-	})
-	if err == nil && len(out) != len(hashes) {
+	if err = scanNumbers(rows, out); err == nil && len(out) != len(hashes) {
 		err = fmt.Errorf("%d of %d are stored", len(out), len(hashes))
 	}
 	return out, err
+}
+
+func scanNumbers(rows pgx.Rows, out map[usage.ID]int64) error {
+	var h [16]byte
+	var n int64
+	_, err := pgx.ForEachRow(rows, []any{&h, &n}, func() error {
+		out[h] = n
+		return nil
+	})
+	return err
 }
 
 // readCells gives cells by number.

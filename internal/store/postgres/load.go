@@ -221,6 +221,6 @@ func (l *loader) end() error {
 	if err := sumAll(l.ctx, l.tx); err != nil {
 		return err
 	}
-	_, err := l.tx.Exec(l.ctx, `UPDATE ledger SET last = $1, revision = $1, events = $2, pruned = coalesce((SELECT max(before) FROM pruned), 0)`, l.last+1, l.events)
+	_, err := l.tx.Exec(l.ctx, `UPDATE ledger SET last = $1, revision = $1, events = $2, pruned = coalesce((SELECT max(before) FROM pruned), 0), erased = $1`, l.last+1, l.events)
 	return err
 }

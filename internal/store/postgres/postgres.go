@@ -70,6 +70,8 @@ type Engine struct {
 	cells, tagsets cache
 	file           atomic.Uint32 // that of the table of cells
 	partitions     partitions
+	// erased is the last erasure that this server knows of.
+	erased atomic.Int64
 
 	appends chan *appendJob
 	stop    chan struct{}
@@ -215,10 +217,11 @@ func (e *Engine) inLedger(ctx context.Context, fn func(tx pgx.Tx, n int64) (chan
 	err := retried(ctx, func() error {
 		made = 0
 		return pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
-			n, _, err := lockLedger(ctx, tx)
+			l, err := lockLedger(ctx, tx)
 			if err != nil {
 				return err
 			}
+			n := l.n
 			c, err := fn(tx, n)
 			if err != nil || c == (change{}) {
 				return err
@@ -241,12 +244,19 @@ type change struct {
 	revised bool
 }
 
-// lockLedger makes this transaction the only one that commits events, and gives
-// the number of its commit, and the time before which some project's events were
-// removed.
-func lockLedger(ctx context.Context, tx pgx.Tx) (n, pruned int64, err error) {
-	err = tx.QueryRow(ctx, `SELECT last + 1, pruned FROM ledger FOR UPDATE`).Scan(&n, &pruned)
-	return n, pruned, err
+// locked is where the ledger stands when a transaction begins a commit.
+type locked struct {
+	// n is the number of the commit.
+	n int64
+	// pruned is the time before which some project's events were removed, erased the
+	// last commit that erased a person; 0 is none.
+	pruned, erased int64
+}
+
+// lockLedger makes this transaction the only one that commits events.
+func lockLedger(ctx context.Context, tx pgx.Tx) (l locked, err error) {
+	err = tx.QueryRow(ctx, `SELECT last + 1, pruned, erased FROM ledger FOR UPDATE`).Scan(&l.n, &l.pruned, &l.erased)
+	return l, err
 }
 
 // seal writes where the ledger stands after the commit at hand.
@@ -286,7 +296,7 @@ func (e *Engine) Ping(ctx context.Context) (store.Health, error) {
 
 func (e *Engine) tryCommit(ctx context.Context) error {
 	return e.explain(ctx, pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error {
-		if _, _, err := lockLedger(ctx, tx); err != nil {
+		if _, err := lockLedger(ctx, tx); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE ledger SET last = last`)

@@ -352,5 +352,7 @@ func (b *batch) refuse(old oldError) {
 		}
 		at += len(j.rows)
 	}
+	erased := b.erased
 	*b = *batchOf(slices.DeleteFunc(slices.Clone(b.jobs), func(j *appendJob) bool { return slices.Contains(old.jobs, j) }), rows)
+	b.erased = erased
 }

@@ -149,19 +149,25 @@ func (w *writer) commit(ctx context.Context, jobs []*appendJob) {
 // store commits the batch. The first attempt takes for granted that all events
 // are new, which the database refuses when one is not; the second looks first.
 func (w *writer) store(ctx context.Context, b *batch) error {
-	if err := w.e.intern(ctx, b.rows); err != nil {
+	if err := w.intern(ctx, b); err != nil {
 		return err
 	}
 	if err := w.e.partitionsFor(ctx, b.records()); err != nil {
 		return err
 	}
-	look, apart, dropped := w.wary > 0, false, false
+	look, apart, dropped := w.wary > 0 || b.erased > 0, false, false
 	for {
 		b.reset()
 		err := retried(ctx, func() error { return w.attempt(ctx, b, look, apart) })
 		var pg *pgconn.PgError
 		var old oldError
 		switch {
+		case errors.Is(err, errErased):
+			look = true
+			if err := w.intern(ctx, b); err != nil {
+				return err
+			}
+			continue
 		case errors.As(err, &old):
 			if b.refuse(old); len(b.jobs) == 0 {
 				return nil
@@ -191,15 +197,60 @@ func (w *writer) store(ctx context.Context, b *batch) error {
 	}
 }
 
+// errErased is that of an attempt that found that a person was erased since its
+// rows were made ready.
+var errErased = errors.New("a person was erased meanwhile")
+
+// intern gives the rows the numbers of their cells and sets of tags. Once a person
+// was erased, events that are stored already are left out: what an old one was
+// sent with must not come back, not even as a set of tags that nothing has. Nor is
+// it written to be taken back again: such a ledger looks before it stores.
+func (w *writer) intern(ctx context.Context, b *batch) error {
+	for {
+		if err := w.internOnce(ctx, b); !errors.Is(err, errErased) {
+			return err
+		}
+	}
+}
+
+func (w *writer) internOnce(ctx context.Context, b *batch) error {
+	b.erased = w.e.erased.Load()
+	if b.erased == 0 {
+		return w.e.intern(ctx, b.rows, 0)
+	}
+	b.reset()
+	if err := pgx.BeginFunc(ctx, w.e.write, func(tx pgx.Tx) error { return b.judge(ctx, tx) }); err != nil {
+		return err
+	}
+	fresh := b.fresh()
+	rows := make([]row, len(fresh))
+	for i, r := range fresh {
+		rows[i] = *r
+	}
+	if err := w.e.intern(ctx, rows, b.erased); err != nil {
+		return err
+	}
+	for i, r := range fresh {
+		*r = rows[i]
+	}
+	return nil
+}
+
 // attempt is one transaction. look: find what is stored already. apart: add to
 // each hour's sums on its own, so that one that overflows spoils no other.
 func (w *writer) attempt(ctx context.Context, b *batch, look, apart bool) error {
 	return pgx.BeginFunc(ctx, w.e.write, func(tx pgx.Tx) error {
-		n, pruned, err := lockLedger(ctx, tx)
+		l, err := lockLedger(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if old, err := b.tooOld(ctx, tx, pruned); err != nil {
+		n := l.n
+		if l.erased != b.erased {
+			// Numbers of sets of tags that the rows have may be gone.
+			w.e.learnErasure(l.erased)
+			return errErased
+		}
+		if old, err := b.tooOld(ctx, tx, l.pruned); err != nil {
 			return err
 		} else if len(old) > 0 {
 			return oldError{old}

@@ -23,6 +23,7 @@ type Ledger struct {
 	commit   int64
 	revision int64
 	history  map[usage.ID][]store.PastCost
+	contents map[usage.ID]uint64 // of each record as it came
 	// removed are the records that Prune took away, pruned from before when.
 	removed []usage.Record
 	pruned  map[string]time.Time
@@ -50,9 +51,13 @@ func (l *Ledger) Append(ctx context.Context, records []usage.Record) (store.Rece
 				l.commit++
 				receipt.Commit = l.commit
 			}
+			if l.contents == nil {
+				l.contents = map[usage.ID]uint64{}
+			}
+			l.contents[r.ID] = r.Content()
 			l.records = append(l.records, r)
 			l.commits = append(l.commits, l.commit)
-		case r.EventID != "" && !r.SameContent(l.records[at].Content()):
+		case r.EventID != "" && !r.SameContent(l.contents[r.ID]):
 			receipt.Outcomes[i] = store.Conflict
 		default:
 			receipt.Outcomes[i] = store.Duplicate
@@ -231,3 +236,19 @@ func (l *Ledger) Pruned(context.Context) (map[string]time.Time, error) {
 	defer l.mu.Unlock()
 	return maps.Clone(l.pruned), nil
 }
+
+// Erase removes what names a person. An explicit identity is known by the content
+// that it was first sent with.
+func (l *Ledger) Erase(_ context.Context, who store.Erasure) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var erased int64
+	l.records, erased = Erase(l.records, who)
+	if erased > 0 {
+		l.revision++
+	}
+	return erased, nil
+}
+
+// Compact does nothing: there is no file.
+func (l *Ledger) Compact(context.Context) error { return nil }

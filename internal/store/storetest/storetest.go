@@ -69,6 +69,7 @@ func Run(t *testing.T, open Opener) {
 		{"PruneBesideAppends", testPruneBesideAppends},
 		{"PruneHugeAmounts", testPruneHugeAmounts},
 		{"PruneProperty", testPruneProperty},
+		{"Erase", testErase},
 
 		{"DumpOfOneMoment", testDumpOfOneMoment},
 

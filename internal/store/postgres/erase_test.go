@@ -1,0 +1,164 @@
+package postgres_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/store/postgres"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// After an erasure no file of a table, of an index or of the statistics holds the
+// person's id, their session or what came as metadata.
+func TestErasedIsInNoFile(t *testing.T) {
+	url := schemaURL(t, t.Name())
+	e := open(t, postgres.Options{URL: url})
+	defer e.Close()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	marks := []string{"person-4711-of-interest", "session-0815-of-theirs", "metadata-about-them"}
+	at := time.Date(2026, 3, 25, 0, 0, 0, 0, time.UTC) // into the next month
+	recs := make([]usage.Record, 3000)
+	for i := range recs {
+		recs[i] = usage.Record{Event: usage.Event{
+			Project: "p", TraceID: "t", SpanID: fmt.Sprint(i), Timestamp: at.Add(time.Duration(i) * 10 * time.Minute), Feature: "chat",
+			Provider: "p", Model: "m", ProviderID: "p", ModelID: "m", TimeToFirstToken: -1, UserID: fmt.Sprint("user-", i%700), SessionID: fmt.Sprint("s-", i%900),
+		}, ReceivedAt: at}
+		if i%10 == 7 {
+			recs[i].UserID, recs[i].SessionID, recs[i].Metadata = marks[0], marks[1], []byte(`{"about":"`+marks[2]+`"}`)
+			recs[i].Tags = map[string]string{"who": marks[0], "team": "red"}
+		}
+		recs[i].ID = recs[i].Identity()
+	}
+	if _, err := e.Append(t.Context(), recs); err != nil {
+		t.Fatal(err)
+	}
+	// As the server does in its own time: frequent values come into the statistics.
+	if _, err := conn.Exec(t.Context(), `ANALYZE events; ANALYZE tags`); err != nil {
+		t.Fatal(err)
+	}
+	// filesWith lists the relations of this schema, and the statistics, whose files
+	// hold the text.
+	filesWith := func(text string) (found []string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), `CHECKPOINT`); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := conn.Query(t.Context(), `SELECT relname::text, pg_read_binary_file(pg_relation_filepath(oid)) FROM pg_class
+			WHERE pg_relation_filepath(oid) IS NOT NULL AND (relnamespace = current_schema()::regnamespace OR relname = 'pg_statistic'
+				OR oid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = current_schema()::regnamespace OR relname = 'pg_statistic'))`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var name string
+		var content []byte
+		if _, err := pgx.ForEachRow(rows, []any{&name, &content}, func() error {
+			if bytes.Contains(content, []byte(text)) {
+				found = append(found, name)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for _, mark := range marks {
+		t.Logf("%s is in %v", mark, filesWith(mark))
+		if len(filesWith(mark)) < 2 {
+			t.Fatalf("%s is in no file: the search finds nothing", mark)
+		}
+	}
+	if n, err := e.Erase(t.Context(), store.Erasure{UserID: marks[0]}); err != nil || n != 300 {
+		t.Fatalf("erased from %d events, %v; want 300", n, err)
+	}
+	if err := e.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantNowhere := func() {
+		t.Helper()
+		for _, mark := range marks {
+			if found := filesWith(mark); len(found) > 0 {
+				t.Errorf("%s is still in %v", mark, found)
+			}
+		}
+	}
+	wantNowhere()
+	// Neither does a late retry bring it back, not even as bytes that nothing refers
+	// to, also to a server that knows nothing of the erasure.
+	other := open(t, postgres.Options{URL: url})
+	defer other.Close()
+	for _, e := range []store.Engine{e, other} {
+		got, err := e.Append(t.Context(), recs[:500])
+		if err != nil || got.Commit != 0 {
+			t.Fatalf("a late retry: commit %d, %v", got.Commit, err)
+		}
+		wantNowhere()
+	}
+	// The tags of events that retention removed go, too.
+	for i := range recs {
+		recs[i].SpanID = "new-" + recs[i].SpanID
+		recs[i].ID = recs[i].Identity()
+	}
+	if _, err := e.Append(t.Context(), recs[:100]); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := e.Prune(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 3100 {
+		t.Fatalf("pruned %d, %v", n, err)
+	}
+	if len(filesWith(marks[0])) == 0 {
+		t.Fatal("pruning left no tags: the next check finds nothing")
+	}
+	if n, err := e.Erase(t.Context(), store.Erasure{UserID: marks[0]}); err != nil || n != 0 {
+		t.Fatalf("erased from %d events, %v; want 0", n, err)
+	}
+	if err := e.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantNowhere()
+}
+
+// A server that knows the number of a set of tags which another one erased stores
+// the tags of what comes later all the same.
+func TestTagsAfterErasureElsewhere(t *testing.T) {
+	url := schemaURL(t, t.Name())
+	a, b := open(t, postgres.Options{URL: url}), open(t, postgres.Options{URL: url})
+	defer a.Close()
+	defer b.Close()
+	record := func(n int) usage.Record {
+		at := time.Date(2026, 3, 25, 0, 0, n, 0, time.UTC)
+		r := usage.Record{Event: usage.Event{
+			Project: "p", TraceID: "t", SpanID: fmt.Sprint(n), Timestamp: at, Feature: "chat", Provider: "p", Model: "m", ProviderID: "p", ModelID: "m",
+			TimeToFirstToken: -1, Tags: map[string]string{"who": "ann", "team": "red"},
+		}, ReceivedAt: at}
+		r.ID = r.Identity()
+		return r
+	}
+	for i, e := range []store.Engine{a, b} {
+		if _, err := e.Append(t.Context(), []usage.Record{record(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := a.Erase(t.Context(), store.Erasure{UserID: "ann"}); err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+	late := record(7)
+	if _, err := b.Append(t.Context(), []usage.Record{late, record(1)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := a.Get(t.Context(), late.ID, analytics.Filter{})
+	if err != nil || got.Tags["who"] != "ann" || got.Tags["team"] != "red" {
+		t.Errorf("tags %v, %v", got.Tags, err)
+	}
+	if got, err := a.Get(t.Context(), record(1).ID, analytics.Filter{}); err != nil || got.Tags["who"] != "" || got.Tags["team"] != "red" {
+		t.Errorf("a retry has tags %v, %v", got.Tags, err)
+	}
+}
