@@ -17,6 +17,8 @@ type Embedder interface {
 	Name() string
 	// MaxBatch is the most texts that one Embed takes.
 	MaxBatch() int
+	// Charged says that somebody charges for requests.
+	Charged() bool
 	// Embed gives one vector of length 1 for each text, in order, all of the same
 	// dimension, or an error for all of them. An error that is, or wraps, an
 	// *EmbedError says more about what to do.

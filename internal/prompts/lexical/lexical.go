@@ -51,6 +51,9 @@ func (Embedder) Name() string { return Name }
 // MaxBatch keeps a batch in the region of a tenth of a second.
 func (Embedder) MaxBatch() int { return maxBatch }
 
+// Charged is false: it is our own work.
+func (Embedder) Charged() bool { return false }
+
 // Embed gives a vector for each text. A text without a letter or digit has the
 // vector of its characters.
 func (Embedder) Embed(ctx context.Context, texts []string) (prompts.Embeddings, error) {

@@ -121,6 +121,9 @@ func (e *Embedder) Name() string { return e.provider + "/" + e.model }
 // MaxBatch is the most texts of one Embed.
 func (e *Embedder) MaxBatch() int { return maxBatch }
 
+// Charged is true, for all that is known of a server.
+func (e *Embedder) Charged() bool { return true }
+
 // Embed asks once.
 func (e *Embedder) Embed(ctx context.Context, texts []string) (prompts.Embeddings, error) {
 	input := make([]string, len(texts))
