@@ -369,4 +369,3 @@ func (w *Worker) count(ctx context.Context) {
 	w.status.Waiting, w.counted = n, time.Now()
 	w.mu.Unlock()
 }
-
