@@ -11,9 +11,11 @@ import (
 	"github.com/costprof/costprof/internal/ingest"
 	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/prompts"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
 	"github.com/costprof/costprof/internal/retention"
+	"github.com/costprof/costprof/internal/secrets"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -47,6 +49,16 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
+	keys, err := c.EncryptionKeys()
+	if err != nil {
+		return nil, nil, err
+	}
+	texts, err := prompts.Open(ctx, prompts.Params{
+		Settings: engine, Secrets: &secrets.Keeper{Settings: engine, Keys: keys, Now: time.Now}, Always: bool(c.CapturePrompts), Now: time.Now, Log: p.Log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
 	metrics := httpapi.NewMetrics(p.Version)
 	pipeline := ingest.New(ingest.Params{
 		Ledger:   engine,
@@ -58,6 +70,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 			metrics.Stored(stored)
 			hub.Announce(commit, stored)
 		},
+		Guard:         texts,
 		OldestAllowed: keeping.OldestAllowed,
 		TooOld:        keeping.Refresh,
 		Stale:         prices.Recheck,
@@ -74,6 +87,8 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Auth:           access,
 		Audit:          engine,
 		Retention:      keeping,
+		Capture:        texts,
+		Texts:          engine,
 		Backups:        engine,
 		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
@@ -88,7 +103,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "retention": keeping.Run, "memory": giveBack}
+	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "retention": keeping.Run, "prompts": texts.Run, "memory": giveBack}
 	maps.Copy(workers, common.workers)
 	return api, workers, nil
 }

@@ -67,6 +67,7 @@ type root struct {
 
 	Retention retentionCmd `cmd:"" help:"Say how long projects keep events."`
 	Erase     eraseCmd     `cmd:"" help:"Erase a person from stored events; no total moves."`
+	Capture   captureCmd   `cmd:"" help:"Say which projects keep the texts of prompts, and what is redacted."`
 
 	Backup  backupCmd  `cmd:"" help:"Write everything a ledger stores to a file."`
 	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup."`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/prompts"
 	"github.com/costprof/costprof/internal/secrets"
 )
 
@@ -31,7 +32,7 @@ type sealedPlace struct {
 }
 
 // names are the secrets that a ledger keeps.
-func (*sealedPlace) names() []string { return []string{auth.SessionKey} }
+func (*sealedPlace) names() []string { return []string{auth.SessionKey, prompts.KeySetting} }
 
 func (p *sealedPlace) with(s *session, do func(*secrets.Keeper) ([]secrets.State, error)) error {
 	keys, err := secrets.ParseKeys(p.Keys)

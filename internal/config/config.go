@@ -69,6 +69,8 @@ type Config struct {
 	IngestQueueWait   time.Duration `name:"ingest-queue-wait" env:"COSTPROF_INGEST_QUEUE_WAIT" default:"5s" help:"Longest wait of a batch for that memory before it is refused with 503."`
 	SSEMaxConnections int           `name:"sse-max-connections" env:"SSE_MAX_CONNECTIONS" default:"1000" help:"Most live streams at once; further ones are refused with 503."`
 
+	CapturePrompts Switch `name:"capture-prompts" env:"COSTPROF_CAPTURE_PROMPTS" default:"false" help:"Keep the texts of prompts, redacted, of every project for which nothing else was set (costprof capture)."`
+
 	MemoryLimit Size `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"700MiB" help:"Most memory for the engine of the embedded ledger."`
 }
 

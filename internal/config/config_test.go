@@ -196,7 +196,6 @@ func TestBadSettings(t *testing.T) {
 		{name: "broken yaml", file: "a: [", want: []string{"c.yaml"}},
 		{name: "future key in file", file: "allow-private-targets: db", want: []string{"allow-private-targets", "does not support"}},
 		{name: "encryption key", env: map[string]string{"ENCRYPTION_KEY": "s3cret"}, want: []string{"ENCRYPTION_KEY", "key 1 of 1", "32 random bytes"}},
-		{name: "future prefix in file", file: "capture-prompts: true", want: []string{"capture-prompts", "does not support"}},
 		{name: "missing file", args: []string{"--config=gone.yaml"}, want: []string{"gone.yaml", "no such file"}},
 		{name: "level", env: map[string]string{"LOG_LEVEL": "loud"}, want: []string{"LOG_LEVEL", "debug, info"}},
 		{name: "format", env: map[string]string{"LOG_FORMAT": "xml"}, want: []string{"LOG_FORMAT"}},

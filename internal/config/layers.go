@@ -20,7 +20,7 @@ const EnvFile = ".env"
 // does not have. Whoever sets one relies on it, some of them to keep others out,
 // so the server must not start as if nothing had been said.
 var unsupported = []string{
-	"ALLOW_PRIVATE_TARGETS", "COSTPROF_CAPTURE_PROMPTS",
+	"ALLOW_PRIVATE_TARGETS",
 	"WS_MAX_CONNECTIONS",
 }
 
@@ -156,7 +156,7 @@ func (l *layers) readFile(ctx *kong.Context) error {
 			continue
 		}
 		name := strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
-		if slices.Contains(unsupported, name) || slices.Contains(unsupported, "COSTPROF_"+name) {
+		if slices.Contains(unsupported, name) {
 			return fmt.Errorf("config file %s: %w", path, unsupportedError(key))
 		}
 		return fmt.Errorf("config file %s: unknown key %q", path, key)

@@ -88,7 +88,7 @@ func (s *server) accessRoutes() []*route {
 			params:  pageParams, status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[auditEntry](s)), nil, paged), serve: s.listAudit,
 		},
 		s.backupRoute(),
-		s.listRetentionRoute(), s.putRetentionRoute(), s.eraseRoute(),
+		s.listRetentionRoute(), s.putRetentionRoute(), s.eraseRoute(), s.listCaptureRoute(), s.putCaptureRoute(),
 		{
 			id: "create-session", method: http.MethodPost, path: "/api/v1/session", tag: "Access", need: auth.Public,
 			summary: "Sign a browser in",

@@ -124,7 +124,7 @@ var rightsWanted = map[string]auth.Right{
 	"get-price-list": auth.Read, "put-price-list": auth.Administer, "delete-price-list": auth.Administer, "rerate": auth.Edit,
 	"get-unpriced": auth.Read, "list-jobs": auth.Read, "get-job": auth.Read,
 	"list-keys": auth.Administer, "create-key": auth.Administer, "rotate-key": auth.Administer, "revoke-key": auth.Administer,
-	"list-audit": auth.Administer, "list-retention": auth.Administer, "put-retention": auth.Administer, "erase": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
+	"list-audit": auth.Administer, "list-retention": auth.Administer, "put-retention": auth.Administer, "list-capture": auth.Administer, "put-capture": auth.Administer, "erase": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
 	"get-log-level": auth.Administer, "put-log-level": auth.Administer, "profile": auth.Administer,
 	"health": auth.Public, "health-live": auth.Public, "health-ready": auth.Public, "metrics": auth.Read,
 	"stream-costs": auth.Read, "export-events": auth.Read, "export-features": auth.Read, "export-prompts": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,

@@ -311,5 +311,8 @@ func (s *server) event(c *call) (*reply, error) {
 		return nil, err
 	}
 	out.History = historyJSON(past)
+	if out.Prompt, err = s.promptOf(c, &record); err != nil {
+		return nil, err
+	}
 	return &reply{Data: out}, nil
 }

@@ -71,6 +71,8 @@ type storedEvent struct {
 	CostByClass costByClass  `json:"costByClass" doc:"Parts of cost; they sum to it exactly."`
 	CacheSaving money.USD    `json:"cacheSavings" doc:"What caching saved; negative when it cost more."`
 	ReceivedAt  time.Time    `json:"receivedAt"`
+	PromptID    string       `json:"promptId,omitempty" doc:"Names the redacted prompt within the project: calls with the same prompt have the same. Also of a prompt whose text is not kept; its text, where it is, stands in prompt on a single event only."`
+	PromptBytes int64        `json:"promptBytes,omitempty" doc:"Length of the redacted prompt."`
 
 	Lines   []pricing.Line `json:"lines,omitempty" doc:"How the cost came about; on a single event only."`
 	History []pastCost     `json:"history,omitempty" doc:"The costs it had before, newest first, at most 100; on a single event only."`
@@ -108,6 +110,10 @@ func eventJSON(r *usage.Record) storedEvent {
 		Cost: r.Costing.Total(), CostSource: r.Source, PriceID: r.PriceID, Fallback: r.Fallback,
 		CostByClass: classesJSON(&r.Costing),
 		CacheSaving: r.CacheSaving, ReceivedAt: r.ReceivedAt.UTC(),
+		PromptBytes: e.PromptBytes,
+	}
+	if e.PromptID != (usage.ID{}) {
+		out.PromptID = e.PromptID.String()
 	}
 	if e.TimeToFirstToken >= 0 {
 		first := millisOf(e.TimeToFirstToken)

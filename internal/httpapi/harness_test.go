@@ -26,6 +26,7 @@ import (
 	"github.com/costprof/costprof/internal/limit"
 	"github.com/costprof/costprof/internal/live"
 	"github.com/costprof/costprof/internal/pricing"
+	"github.com/costprof/costprof/internal/prompts"
 	"github.com/costprof/costprof/internal/rating"
 	"github.com/costprof/costprof/internal/report"
 	"github.com/costprof/costprof/internal/retention"
@@ -47,6 +48,7 @@ type fixture struct {
 	prices  *rating.Service
 	catalog *memoryCatalog
 	keeping *retention.Service
+	texts   *prompts.Service
 	live    *live.Hub
 	log     *bytes.Buffer
 	doc     *openapi3.T
@@ -91,9 +93,13 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 	}
 	f.live = live.New(t.Context(), live.Params{Ledger: f.ledger, Channel: live.NewMemory(), MaxStreams: 3, Now: clock, Log: log})
 	t.Cleanup(f.live.Close)
+	if f.texts, err = prompts.Open(t.Context(), prompts.Params{Settings: f.catalog, Secrets: f.catalog, Now: clock, Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	p := Params{
-		Live: f.live,
+		Live: f.live, Capture: f.texts, Texts: f.ledger,
 		Ingest: ingest.New(ingest.Params{
+			Guard:         f.texts,
 			Announce:      f.live.Announce,
 			OldestAllowed: func(project string) time.Time { return f.keeping.OldestAllowed(project) },
 			TooOld:        func(ctx context.Context) error { return f.keeping.Refresh(ctx) },

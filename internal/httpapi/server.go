@@ -52,6 +52,8 @@ type Params struct {
 	Audit   Audit
 	// Retention is how long projects keep what.
 	Retention Retention
+	Capture   Capture
+	Texts     Texts
 	Backups   Backups
 	Limits    Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
@@ -88,6 +90,8 @@ type server struct {
 	auth     Auth
 	audit    Audit
 	keeping  Retention
+	capture  Capture
+	texts    Texts
 	backups  Backups
 	limits   Limits
 	bodies   bodies
@@ -118,7 +122,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, cache: p.Cache, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log, level: p.Level,
+		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, capture: p.Capture, texts: p.Texts, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log, level: p.Level,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2), exports: newBudget(maxExports, p.RequestTimeout/2, busyExporting),

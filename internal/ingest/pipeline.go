@@ -35,6 +35,12 @@ type Book interface {
 	Version(id string) (pricing.Version, bool)
 }
 
+// Guard takes out of an event what must not be stored, before anything of it is:
+// its identity and the fingerprint of its content are known by then.
+type Guard interface {
+	Apply(e *usage.Event)
+}
+
 // Params are what a Pipeline is made of. Ledger, Book, Versions and Log are
 // required.
 type Params struct {
@@ -48,6 +54,8 @@ type Params struct {
 	// called once per batch, before the batch is answered, and must not wait for
 	// slow readers; its failure fails nothing. It must not keep the records.
 	Announce func(commit int64, stored []usage.Record)
+	// Guard may be nil: then everything is stored as it was sent.
+	Guard Guard
 	// OldestAllowed is the time before which a project keeps nothing; nil and the
 	// zero time are no bound.
 	OldestAllowed func(project string) time.Time
@@ -237,6 +245,7 @@ func (p *Pipeline) judge(b *Batch) *judgement {
 			costing, err := j.book.Price(e)
 			if err == nil {
 				j.records = append(j.records, usage.Record{ID: e.Identity(), Event: *e, Costing: costing, ReceivedAt: now})
+				p.guard(&j.records[len(j.records)-1].Event)
 				j.indexes = append(j.indexes, i)
 				continue
 			}
@@ -250,4 +259,13 @@ func (p *Pipeline) judge(b *Batch) *judgement {
 		j.rejected = append(j.rejected, rejection{index: i, problems: problems, more: in.MoreProblems})
 	}
 	return j
+}
+
+// guard lets the guard see an event that has something for it.
+func (p *Pipeline) guard(e *usage.Event) {
+	if p.Guard == nil || e.Prompt == "" && e.ErrorCode == "" && len(e.Metadata) == 0 && len(e.Tags) == 0 {
+		return
+	}
+	e.Seal()
+	p.Guard.Apply(e)
 }

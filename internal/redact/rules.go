@@ -3,6 +3,7 @@ package redact
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/costprof/costprof/internal/fault"
@@ -168,4 +169,15 @@ func (r *Rules) mask(s string) (string, []mask) {
 	}
 	b.WriteString(s)
 	return b.String(), masks
+}
+
+// Join makes rules of both, those of a before those of b.
+func Join(a, b *Rules) *Rules {
+	switch {
+	case a == nil || len(a.own) == 0:
+		return b
+	case b == nil || len(b.own) == 0:
+		return a
+	}
+	return &Rules{own: slices.Concat(a.own, b.own), placeholders: slices.Concat(a.placeholders, b.placeholders)}
 }

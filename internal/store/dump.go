@@ -84,6 +84,7 @@ func Tables() []*Table {
 		{Name: "tagsets", Incidental: true, Columns: columns(required(Int, "id"), required(UUID, "hash"))},
 		{Name: "tags", Incidental: true, Columns: columns(required(Int, "tagset"), required(Text, "name", "value"))},
 		{Name: EventsTable, Columns: eventColumns()},
+		{Name: "prompts", Columns: columns(required(UUID, "id"), required(Text, "project"), required(Int, "seq", "bytes"), required(Text, "text"))},
 		{Name: "corrections", Columns: columns(required(Int, "n"), required(Moment, "made"), required(Text, "reason"), required(UUID, "id"), required(Moment, "ts"),
 			required(Int, "old_cost", "new_cost", "old_source", "new_source"), optional(Text, "old_price_id", "new_price_id"),
 			required(Ints, "old_classes"), required(Int, "old_saving"), []Column{{Name: "marked", Kind: Bool, Required: true, Before: false}})},
@@ -114,6 +115,7 @@ func eventColumns() []Column {
 			"cost", "saving", "retries"),
 		optional(Int, "prompt_bytes"), required(Int, "source"),
 		required(Bool, "is_fallback", "is_streaming", "is_error", "is_aggregate"),
+		optional(UUID, "prompt_id"),
 	)
 }
 

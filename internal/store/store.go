@@ -198,6 +198,7 @@ type Catalog interface {
 	Sessions
 	Settings
 	Retentions
+	Prompts
 }
 
 // Prices keeps own prices and every price version that ever priced an event.

@@ -54,11 +54,19 @@ type Event struct {
 	ErrorCode                   string
 	RetryCount                  int64
 
-	// Prompt is the text as sent; what is kept of it is the store's and the
-	// prompts package's decision.
+	// Prompt is the text as sent until a guard saw the event, and then the redacted
+	// text that is to be kept, "" when it is not.
 	Prompt string
+	// PromptID names the redacted text within the project; zero is none. PromptBytes
+	// is its length.
+	PromptID    ID
+	PromptBytes int64
 	// Metadata is a JSON object as sent, nil when there was none.
 	Metadata json.RawMessage
+
+	// Sent are the fingerprints of the content as it was sent, where what is stored
+	// of it is no longer that; nil elsewhere.
+	Sent *Fingerprints
 }
 
 // SpanName is the span's name: as sent, else the operation, else the feature.

@@ -82,10 +82,32 @@ func (e *Event) appendIdentity(buf []byte) []byte {
 	return buf
 }
 
+// Fingerprints are those of an event's content: as a call, and as an aggregate.
+type Fingerprints struct{ Call, Aggregate uint64 }
+
+// Seal keeps the fingerprints of the content as it is now, so that what is taken
+// out of the event afterwards does not make another one of it. Only an event with
+// an EventID needs that.
+func (e *Event) Seal() {
+	if e.EventID == "" || e.Sent != nil {
+		return
+	}
+	call, aggregate := *e, *e
+	call.Aggregate, aggregate.Aggregate = false, true
+	e.Sent = &Fingerprints{Call: call.Content(), Aggregate: aggregate.Content()}
+}
+
 // Content is a fingerprint of everything that was sent, so that a second event
 // with the same EventID can be told to be the same or another one. A timestamp
 // that the server filled in is left out: it differs on every retry.
 func (e *Event) Content() uint64 {
+	switch {
+	case e.Sent == nil:
+	case e.Aggregate:
+		return e.Sent.Aggregate
+	default:
+		return e.Sent.Call
+	}
 	buf := make([]byte, 0, 512)
 	buf = appendString(buf, contentForm)
 	c := *e

@@ -210,6 +210,9 @@ func changes() map[string]func(*Event) {
 		"RetryCount":         func(e *Event) { e.RetryCount++ },
 		"Prompt":             func(e *Event) { e.Prompt += "x" },
 		"Metadata":           func(e *Event) { e.Metadata = json.RawMessage(`{"a":1}`) },
+		"PromptID":           func(e *Event) { e.PromptID[0]++ },
+		"PromptBytes":        func(e *Event) { e.PromptBytes++ },
+		"Sent":               func(e *Event) { e.Sent = &Fingerprints{1, 2} },
 	}
 	for u := range NumUnits {
 		m["Counts "+Units[u].Count] = func(e *Event) { e.Counts[u]++ }
@@ -266,7 +269,8 @@ func TestContentTellsChanges(t *testing.T) {
 	silent := map[string]bool{
 		"EventID":    true,                  // what the comparison is under
 		"ProviderID": true, "ModelID": true, // what pricing made of it
-		"TimestampDefaulted": true, // tested below
+		"TimestampDefaulted": true,                      // tested below
+		"PromptID":           true, "PromptBytes": true, // what a guard made of the prompt
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		e := anyEvent().Draw(t, "event")
@@ -375,5 +379,30 @@ func TestUnitsAreNamedOnce(t *testing.T) {
 		if Units[u].Per <= 0 {
 			t.Errorf("%s is priced per %d", Units[u].Price, Units[u].Per)
 		}
+	}
+}
+
+// What is taken out of a sealed event makes no other content of it, and its mark
+// still may come later.
+func TestSeal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := anyEvent().Draw(t, "event")
+		e.EventID = "own"
+		call, aggregate := *e, *e
+		call.Aggregate, aggregate.Aggregate = false, true
+		want := e.Content()
+		e.Seal()
+		e.Prompt, e.Metadata, e.Tags, e.ErrorCode = "", nil, nil, "[email]"
+		e.Seal() // of what is sealed changes nothing
+		if e.Content() != want || !e.SameContent(call.Content()) || !e.SameContent(aggregate.Content()) || !call.SameContent(e.Content()) {
+			t.Fatal("another content")
+		}
+		if other := *e; other.SameContent(want ^ 1) {
+			t.Fatal("any content is the same")
+		}
+	})
+	derived := Event{Prompt: "x"}
+	if derived.Seal(); derived.Sent != nil {
+		t.Error("an event without an id of its own was sealed")
 	}
 }

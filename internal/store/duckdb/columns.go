@@ -32,7 +32,7 @@ func (r row) values(dst []driver.Value, seq int64) ([]driver.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	var content, tagset, firstToken, prompt, billed, estimated driver.Value
+	var content, tagset, firstToken, prompt, promptID, billed, estimated driver.Value
 	if e.EventID != "" {
 		content = e.Content()
 	}
@@ -42,8 +42,11 @@ func (r row) values(dst []driver.Value, seq int64) ([]driver.Value, error) {
 	if e.TimeToFirstToken >= 0 {
 		firstToken = e.TimeToFirstToken.Microseconds()
 	}
-	if e.Prompt != "" {
-		prompt = int32(len(e.Prompt))
+	if e.PromptBytes != 0 {
+		prompt = int32(e.PromptBytes)
+	}
+	if e.PromptID != (usage.ID{}) {
+		promptID = duck.UUID(e.PromptID)
 	}
 	if e.Billed != nil {
 		billed = int64(*e.Billed)
@@ -63,7 +66,7 @@ func (r row) values(dst []driver.Value, seq int64) ([]driver.Value, error) {
 	for _, c := range e.Classes {
 		dst = append(dst, int64(c))
 	}
-	return append(dst, int64(e.Total()), int64(e.CacheSaving), uint8(e.Source), e.Fallback, text(e.PriceID)), nil
+	return append(dst, int64(e.Total()), int64(e.CacheSaving), uint8(e.Source), e.Fallback, text(e.PriceID), promptID), nil
 }
 
 // text maps "" to NULL.
@@ -97,7 +100,7 @@ func encodeUsage(c *usage.Counts) (driver.Value, error) {
 // record takes them.
 var readColumns = []string{
 	"id", "ts", "received", "cell", "tagset", "trace", "span", "parent_span", "name", "event_id",
-	"user_id", "session_id", "error_code", "price_id", "metadata", "usage",
+	"user_id", "session_id", "error_code", "price_id", "metadata", "usage", "prompt_id", "prompt_bytes",
 	"t_input", "t_cache_read", "t_cache_write", "t_cache_write_1h", "t_media_in", "t_output", "t_reasoning", "t_media_out",
 	"latency", "first_token", "is_streaming", "is_error", "is_aggregate", "is_fallback", "retries", "source", "billed", "estimated", "saving",
 	"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
@@ -152,6 +155,10 @@ func (s scanned) record(r *usage.Record) (cell, tagset int64, err error) {
 			return 0, 0, fmt.Errorf("event %s: %w", r.ID, err)
 		}
 	}
+	if prompt := value[[]byte](&err, next)(); len(prompt) == len(r.PromptID) {
+		copy(r.PromptID[:], prompt)
+	}
+	r.PromptBytes = int64(value[int32](&err, next)())
 	c := &r.Counts
 	input := whole()
 	c[usage.CacheRead], c[usage.CacheWrite], c[usage.CacheWrite1h] = whole(), whole(), whole()

@@ -89,6 +89,7 @@ type Engine struct {
 	file     *os.File    // the ledger's, for reading beside the engine; the writer's
 	cells    cellCache
 	tags     tagCache
+	prompts  promptCache
 }
 
 var _ store.Engine = (*Engine)(nil)

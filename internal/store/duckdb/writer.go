@@ -112,6 +112,7 @@ type writer struct {
 	commits *duck.Appender
 	// Of what events name by number.
 	cells, tagsets, tags *duck.Appender
+	prompts              *duck.Appender
 	args                 []driver.Value
 	sums                 summer
 	// pruned says before when each project's events were removed.
@@ -163,7 +164,7 @@ func (w *writer) connect(ctx context.Context) error {
 
 // appenders are the tables that the writer appends to.
 func (w *writer) appenders() []tableAppender {
-	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}}
+	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}, {"prompts", &w.prompts}}
 }
 
 type tableAppender struct {
@@ -308,6 +309,9 @@ func (w *writer) insert(ctx context.Context, n int64, recs []*usage.Record) erro
 	if err != nil {
 		return fmt.Errorf("tags: %w", err)
 	}
+	if err := w.e.prompts.keep(ctx, w, n, recs); err != nil {
+		return fmt.Errorf("prompts: %w", err)
+	}
 	for i, r := range recs {
 		if w.args, err = (row{r, cells[i], sets[i]}).values(w.args, n); err != nil {
 			return err
@@ -442,6 +446,7 @@ func (w *writer) reset(ctx context.Context, cause error) {
 	w.known.Forget()
 	w.e.cells.forget()
 	w.e.tags.forget()
+	w.e.prompts.forget()
 	db := w.e.db
 	healthy := false
 	var last int64

@@ -19,7 +19,7 @@ func eventColumns() []string {
 		"t_input", "t_cache_read", "t_cache_write", "t_cache_write_1h", "t_media_in", "t_output", "t_reasoning", "t_media_out",
 		"latency", "first_token", "billed", "estimated",
 		"c_input", "c_cache_read", "c_cache_write", "c_cache_write_1h", "c_output", "c_reasoning", "c_media", "c_units", "c_unsplit",
-		"cost", "saving", "retries", "prompt_bytes", "source", "is_fallback", "is_streaming", "is_error", "is_aggregate",
+		"cost", "saving", "retries", "prompt_bytes", "source", "is_fallback", "is_streaming", "is_error", "is_aggregate", "prompt_id",
 	}
 }
 
@@ -104,7 +104,7 @@ type row struct {
 func newRow(r *usage.Record) (row, error) {
 	for _, s := range [...]string{
 		r.Project, r.TraceID, r.SpanID, r.ParentSpanID, r.Name, r.EventID, r.Feature, r.Provider, r.Model, r.ProviderID, r.ModelID, r.ServiceTier,
-		r.Region, r.UserID, r.SessionID, r.Department, r.Environment, r.Operation, r.ErrorCode, r.PriceID, string(r.Metadata),
+		r.Region, r.UserID, r.SessionID, r.Department, r.Environment, r.Operation, r.ErrorCode, r.PriceID, r.Prompt, string(r.Metadata),
 	} {
 		if strings.IndexByte(s, 0) >= 0 {
 			return row{}, unstorable(r)
@@ -133,7 +133,7 @@ func holds(s string) bool { return strings.IndexByte(s, 0) < 0 && utf8.ValidStri
 // event appends a row in the order of eventColumns.
 func (c *copier) event(r *row, seq int64) {
 	e := r.rec
-	c.row(48)
+	c.row(49)
 	c.id(e.ID)
 	c.int64(e.Timestamp.UnixMicro())
 	c.int64(seq)
@@ -174,8 +174,8 @@ func (c *copier) event(r *row, seq int64) {
 	c.int64(int64(e.Total()))
 	c.int64(int64(e.CacheSaving))
 	c.int32(int32(e.RetryCount))
-	if e.Prompt != "" {
-		c.int32(int32(len(e.Prompt)))
+	if e.PromptBytes != 0 {
+		c.int32(int32(e.PromptBytes))
 	} else {
 		c.null()
 	}
@@ -184,6 +184,11 @@ func (c *copier) event(r *row, seq int64) {
 	c.bool(e.Streaming)
 	c.bool(e.Error)
 	c.bool(e.Aggregate)
+	if e.PromptID != (usage.ID{}) {
+		c.id(e.PromptID)
+	} else {
+		c.null()
+	}
 }
 
 // tokens gives the disjoint counts of tokens by class of cost.

@@ -171,6 +171,7 @@ type scanned struct {
 	classes                                            [usage.NumClasses]int64
 	retries                                            int32
 	promptBytes                                        *int32
+	promptID                                           *[16]byte
 	source                                             int16
 }
 
@@ -185,7 +186,7 @@ func (s *scanned) targets() []any {
 	for i := range s.classes {
 		t = append(t, &s.classes[i])
 	}
-	return append(t, &s.total, &s.saving, &s.retries, &s.promptBytes, &s.source, &r.Fallback, &r.Streaming, &r.Error, &r.Aggregate)
+	return append(t, &s.total, &s.saving, &s.retries, &s.promptBytes, &s.source, &r.Fallback, &r.Streaming, &r.Error, &r.Aggregate, &s.promptID)
 }
 
 // record completes the record but for what stands in its cell and its tag set;
@@ -203,6 +204,12 @@ func (s *scanned) record() (usage.Record, error) {
 	r.ParentSpanID, r.Name, r.EventID = text(s.parent), text(s.name), text(s.eventID)
 	r.UserID, r.SessionID, r.ErrorCode, r.PriceID = text(s.user), text(s.session), text(s.errorCode), text(s.priceID)
 	r.RetryCount = int64(s.retries)
+	if s.promptBytes != nil {
+		r.PromptBytes = int64(*s.promptBytes)
+	}
+	if s.promptID != nil {
+		r.PromptID = *s.promptID
+	}
 	r.Latency, r.TimeToFirstToken = time.Duration(s.latency)*time.Microsecond, -1
 	if s.firstToken != nil {
 		r.TimeToFirstToken = time.Duration(*s.firstToken) * time.Microsecond

@@ -289,6 +289,9 @@ func (w *writer) attempt(ctx context.Context, b *batch, look, apart bool) error 
 				return err
 			}
 		}
+		if err := keepPrompts(ctx, tx, n, fresh); err != nil {
+			return err
+		}
 		if err := addSums(ctx, tx, fresh, apart); err != nil {
 			return err
 		}

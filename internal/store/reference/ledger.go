@@ -252,3 +252,15 @@ func (l *Ledger) Erase(_ context.Context, who store.Erasure) (int64, error) {
 
 // Compact does nothing: there is no file.
 func (l *Ledger) Compact(context.Context) error { return nil }
+
+// GetPrompt finds the text of a prompt as store.Prompts does.
+func (l *Ledger) GetPrompt(_ context.Context, project string, id usage.ID) (store.Prompt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.records {
+		if e := &l.records[i].Event; e.PromptID == id && e.Prompt != "" && (project == "" || project == e.Project) {
+			return store.Prompt{ID: id, Project: e.Project, Text: e.Prompt}, nil
+		}
+	}
+	return store.Prompt{}, fault.New(fault.NotFound, "there is no text of the prompt %s", id)
+}

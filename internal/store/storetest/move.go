@@ -200,9 +200,10 @@ func sameCatalog(t *testing.T, from, to store.Catalog) {
 		Runs    []store.Run
 		Keys    []store.Key
 		Setting []byte
+		Prompts []store.Prompt
 	}
 	read := func(e store.Catalog) (s state) {
-		var errs [7]error
+		var errs [8]error
 		s.Prices, errs[0] = e.ListPrices(ctx(t))
 		for _, id := range []string{"p_1", "p_9"} {
 			v, err := e.GetVersion(ctx(t), id)
@@ -218,6 +219,7 @@ func sameCatalog(t *testing.T, from, to store.Catalog) {
 		if s.Setting, errs[6] = e.GetSetting(ctx(t), "secret"); fault.CodeOf(errs[6]) == fault.NotFound {
 			errs[6] = nil
 		}
+		s.Prompts, errs[7] = e.ListPrompts(ctx(t), "", usage.ID{}, 1000)
 		if err := errors.Join(errs[:]...); err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/costprof/costprof/internal/money"
@@ -95,6 +97,19 @@ func random(r *rand.Rand, n int) usage.Record {
 	if r.IntN(6) == 0 {
 		rec.EventID = fmt.Sprintf("own-%d", n)
 	}
+	if r.IntN(4) == 0 {
+		rec = prompted(rec, pick("what?", "Wie geht's?\n", "long "+strings.Repeat("ü", 3000)))
+		if r.IntN(2) == 0 {
+			rec.Prompt = "" // of a project that keeps no text
+		}
+	}
 	rec.ID = rec.Identity()
 	return rec
+}
+
+// prompted gives a record a prompt, as a guard would.
+func prompted(r usage.Record, text string) usage.Record {
+	hash := sha256.Sum256([]byte(r.Project + "\x00" + text))
+	r.Prompt, r.PromptID, r.PromptBytes = text, usage.ID(hash[:16]), int64(len(text))
+	return r
 }

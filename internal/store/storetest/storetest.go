@@ -71,6 +71,10 @@ func Run(t *testing.T, open Opener) {
 		{"PruneProperty", testPruneProperty},
 		{"Erase", testErase},
 
+		{"Prompts", testPrompts},
+		{"PromptPages", testPromptPages},
+		{"PrunePrompts", testPrunePrompts},
+
 		{"DumpOfOneMoment", testDumpOfOneMoment},
 
 		{"Reopen", testReopen},

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/costprof/costprof/internal/usage"
+)
+
+// Prompt is a text that one or many events of a project have as their prompt.
+type Prompt struct {
+	// ID is the PromptID of those events.
+	ID      usage.ID
+	Project string
+	// Text is redacted.
+	Text string
+}
+
+// Prompts keeps the texts of prompts, each once. Append stores them, of events
+// that have a Prompt and a PromptID, in the transaction that stores the events:
+// whatever becomes of a duplicate or a conflict, its text is not stored.
+type Prompts interface {
+	// GetPrompt finds the text of a project's prompt, of any project with "";
+	// fault.NotFound when there is none, or its text is not kept.
+	GetPrompt(ctx context.Context, project string, id usage.ID) (Prompt, error)
+	// ListPrompts returns the prompts of a project, of all projects with "", in the
+	// order of their ids, those behind after. The zero id starts.
+	ListPrompts(ctx context.Context, project string, after usage.ID, limit int) ([]Prompt, error)
+	// PrunePrompts removes the texts of each project's prompts to which no event of
+	// its time or later refers, and says how many there were.
+	PrunePrompts(ctx context.Context, before map[string]time.Time) (int64, error)
+}
