@@ -29,18 +29,9 @@ func sumAnew(ctx context.Context, tx pgx.Tx, hours []int64) error {
 
 // sumDays makes the sums of days from those of their hours.
 func sumDays(ctx context.Context, tx pgx.Tx, days []int64) error {
-	names, values := []string{"cell"}, []string{"cell"}
-	for _, c := range sumColumns() {
-		names = append(names, c)
-		switch c {
-		case "first":
-			values = append(values, "min(first)")
-		case "last":
-			values = append(values, "max(last)")
-		default:
-			values = append(values, "sum("+c+")::BIGINT")
-		}
-	}
+	columns := sumColumns()
+	names := strings.Join(columns, ", ")
+	values := strings.Join(folds(columns), ", ")
 	day := levels()[1]
 	for _, d := range days {
 		var holes bool
@@ -52,7 +43,7 @@ func sumDays(ctx context.Context, tx pgx.Tx, days []int64) error {
 			err = day.widen(ctx, tx, d)
 		} else {
 			err = day.anew(ctx, tx, d, func(inner pgx.Tx) error {
-				_, err := inner.Exec(ctx, `INSERT INTO days (day, `+strings.Join(names, ", ")+`) SELECT $1, `+strings.Join(values, ", ")+`
+				_, err := inner.Exec(ctx, `INSERT INTO days (day, cell, `+names+`) SELECT $1, cell, `+values+`
 					FROM hours WHERE hour >= $2 AND hour < $3 GROUP BY cell`, d, d*24, (d+1)*24)
 				return err
 			})
@@ -67,12 +58,18 @@ func sumDays(ctx context.Context, tx pgx.Tx, days []int64) error {
 // anew replaces the sums of one period by what fn inserts, or by none when they do
 // not fit.
 func (l level) anew(ctx context.Context, tx pgx.Tx, period int64, fn func(pgx.Tx) error) error {
-	for _, table := range [...]string{l.table, l.wide} {
+	for _, table := range l.tables() {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+l.key+` = $1`, period); err != nil {
 			return fmt.Errorf("take back sums: %w", err)
 		}
 	}
-	err := pgx.BeginFunc(ctx, tx, fn)
+	err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
+		if err := fn(inner); err != nil {
+			return err
+		}
+		_, err := inner.Exec(ctx, l.insertCoarse(fmt.Sprintf("(SELECT * FROM %s WHERE %s = %d)", l.table, l.key, period)))
+		return err
+	})
 	if tooWide(err) {
 		err = l.widen(ctx, tx, period)
 	}
@@ -91,7 +88,14 @@ func sumAll(ctx context.Context, tx pgx.Tx) error {
 		}
 		return pgx.CollectRows(rows, pgx.RowTo[int64])
 	}
-	err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return sumEvents(ctx, inner, "") })
+	err := pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error {
+		if err := sumEvents(ctx, inner, ""); err != nil {
+			return err
+		}
+		hour := levels()[0]
+		_, err := inner.Exec(ctx, hour.insertCoarse(hour.table))
+		return err
+	})
 	if err != nil {
 		if !tooWide(err) {
 			return err

@@ -44,6 +44,9 @@ func (e *Engine) connect(ctx context.Context) error {
 	if err := migrate(ctx, e.write); err != nil {
 		return explainStart("DATABASE_URL", e.write.Config().ConnConfig, err)
 	}
+	if err := e.bringUp(ctx); err != nil {
+		return explainStart("DATABASE_URL", e.write.Config().ConnConfig, err)
+	}
 	if e.read, err = e.pool(ctx, "DATABASE_URL", e.opts.URL, e.asking()); err != nil {
 		return err
 	}

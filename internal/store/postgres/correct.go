@@ -55,24 +55,32 @@ func applyChanges(ctx context.Context, tx pgx.Tx, n int64, c store.Correction, a
 	for _, col := range classes {
 		old = append(old, "m.old_"+col)
 	}
-	for _, col := range slices.Concat(classes[:], []string{"cost", "saving"}) {
+	amounts := slices.Concat(classes[:], []string{"cost", "saving"})
+	moved := slices.Concat(amounts, []string{"unpriced", "fallback"})
+	for _, col := range amounts {
 		sets = append(sets, col+" = m."+col)
 		deltas = append(deltas, fmt.Sprintf("sum(m.%[1]s - m.old_%[1]s)::BIGINT AS %[1]s", col))
-		moves = append(moves, fmt.Sprintf("%[1]s = h.%[1]s + d.%[1]s", col))
 		names = append(names, "e."+col+" AS old_"+col)
+	}
+	for _, col := range moved {
+		moves = append(moves, fmt.Sprintf("%[1]s = h.%[1]s + d.%[1]s", col))
 	}
 	unpriced := func(column string) string {
 		return fmt.Sprintf("(m.%s IN (%d, %d))::INT", column, usage.SourceUnpriced, usage.SourceClient)
 	}
 	sums := ""
 	for _, l := range levels() {
-		sums += fmt.Sprintf(`, moved_%[1]s AS (
-		UPDATE %[1]s h SET %[3]s, unpriced = h.unpriced + d.unpriced, fallback = h.fallback + d.fallback
-		FROM (SELECT m.ts / %[4]d AS %[2]s, m.cell, %[5]s,
-				sum(%[6]s - %[7]s) AS unpriced, sum(m.is_fallback::INT - m.old_fallback::INT) AS fallback
-			FROM m WHERE NOT m.is_aggregate GROUP BY 1, 2) d
-		WHERE h.%[2]s = d.%[2]s AND h.cell = d.cell)`, l.table, l.key, strings.Join(moves, ", "), l.hours*time.Hour.Microseconds(),
-			strings.Join(deltas, ", "), unpriced("source"), unpriced("old_source"))
+		// d are the differences by period and cell; moved says to which row of which
+		// table they go.
+		sums += fmt.Sprintf(`, d_%[1]s AS (
+			SELECT m.ts / %[3]d AS %[2]s, m.cell, %[4]s, sum(%[5]s - %[6]s)::BIGINT AS unpriced, sum(m.is_fallback::INT - m.old_fallback::INT)::BIGINT AS fallback
+			FROM m WHERE NOT m.is_aggregate GROUP BY 1, 2
+		), moved_%[1]s AS (
+			UPDATE %[1]s h SET %[7]s FROM d_%[1]s d WHERE h.%[2]s = d.%[2]s AND h.cell = d.cell
+		), moved_%[8]s AS (
+			UPDATE %[8]s h SET %[7]s FROM (SELECT %[9]s) d WHERE h.kind = d.kind AND h.%[2]s = d.%[2]s AND h.cell = d.cell
+		)`, l.table, l.key, l.hours*time.Hour.Microseconds(), strings.Join(deltas, ", "), unpriced("source"), unpriced("old_source"),
+			strings.Join(moves, ", "), l.coarse, l.coarseOf("d_"+l.table, moved))
 	}
 	if anew {
 		sums = ""

@@ -39,7 +39,11 @@ func (e *Engine) Dump(ctx context.Context, to store.Sink) error {
 }
 
 func dumpTable(ctx context.Context, tx pgx.Tx, t *store.Table, to store.Sink) error {
-	rows, err := tx.Query(ctx, `SELECT `+strings.Join(t.Names(), ", ")+` FROM `+t.Name)
+	where := ""
+	if t.Name == "cells" { // those that events name; whoever loads them makes the coarse ones anew
+		where = ` WHERE EXISTS (SELECT 1 FROM coarse_cells WHERE cell = id)`
+	}
+	rows, err := tx.Query(ctx, `SELECT `+strings.Join(t.Names(), ", ")+` FROM `+t.Name+where)
 	if err != nil {
 		return err
 	}

@@ -19,14 +19,18 @@ import (
 // level is a table of sums: of hours or of days.
 type level struct {
 	table, key string
-	// wide is the table of periods whose sums do not fit.
-	wide  string
-	hours int64 // in a period
+	// coarse has the same sums by coarse cells; wide has the periods whose sums do
+	// not fit, which have none in either.
+	coarse, wide string
+	hours        int64 // in a period
 }
 
 func levels() [2]level {
-	return [2]level{{"hours", "hour", "wide_hours", 1}, {"days", "day", "wide_days", 24}}
+	return [2]level{{"hours", "hour", "coarse_hours", "wide_hours", 1}, {"days", "day", "coarse_days", "wide_days", 24}}
 }
+
+// tables are those that have something for each period.
+func (l level) tables() [3]string { return [3]string{l.table, l.coarse, l.wide} }
 
 // period numbers the period that an hour lies in.
 func (l level) period(hour int64) int64 { return hour / l.hours }
@@ -220,26 +224,53 @@ func (l level) upsert(ctx context.Context, tx pgx.Tx, columns []string, cells []
 	}
 	args := []any{periods, numbers}
 	types := []string{"$1::BIGINT[]", "$2::BIGINT[]"}
-	sets := make([]string, len(columns))
-	for i, c := range columns {
+	for i := range columns {
 		args = append(args, values[i])
 		types = append(types, fmt.Sprintf("$%d::BIGINT[]", i+3))
-		sets[i] = fmt.Sprintf("%[1]s = %[2]s.%[1]s + excluded.%[1]s", c, l.table)
-		switch c {
-		case "first":
-			sets[i] = "first = least(" + l.table + ".first, excluded.first)"
-		case "last":
-			sets[i] = "last = greatest(" + l.table + ".last, excluded.last)"
-		}
 	}
 	names := l.key + ", cell, " + strings.Join(columns, ", ")
-	_, err := tx.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s (%[2]s) SELECT %[2]s FROM unnest(%[3]s) AS d (%[2]s)
-		WHERE NOT EXISTS (SELECT 1 FROM %[4]s w WHERE w.%[5]s = d.%[5]s)
-		ON CONFLICT (%[5]s, cell) DO UPDATE SET %[6]s`, l.table, names, strings.Join(types, ", "), l.wide, l.key, strings.Join(sets, ", ")), args...)
+	_, err := tx.Exec(ctx, fmt.Sprintf(`WITH d AS MATERIALIZED (
+			SELECT * FROM unnest(%[3]s) AS d (%[2]s) WHERE NOT EXISTS (SELECT 1 FROM %[4]s w WHERE w.%[5]s = d.%[5]s)
+		), coarse AS (
+			%[7]s ON CONFLICT (kind, %[5]s, cell) DO UPDATE SET %[8]s
+		) INSERT INTO %[1]s (%[2]s) SELECT %[2]s FROM d ON CONFLICT (%[5]s, cell) DO UPDATE SET %[6]s`,
+		l.table, names, strings.Join(types, ", "), l.wide, l.key, merged(l.table, columns), l.insertCoarse("d"), merged(l.coarse, columns)), args...)
 	if err != nil {
 		return fmt.Errorf("sums: %w", err)
 	}
 	return nil
+}
+
+// merged sets the columns of a table of sums to what was there and what comes.
+func merged(table string, columns []string) string {
+	sets := make([]string, len(columns))
+	for i, c := range columns {
+		switch c {
+		case "first":
+			sets[i] = "first = least(" + table + ".first, excluded.first)"
+		case "last":
+			sets[i] = "last = greatest(" + table + ".last, excluded.last)"
+		default:
+			sets[i] = fmt.Sprintf("%[1]s = %[2]s.%[1]s + excluded.%[1]s", c, table)
+		}
+	}
+	return strings.Join(sets, ", ")
+}
+
+// folds are the expressions that make one row of sums of several.
+func folds(columns []string) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		switch c {
+		case "first":
+			out[i] = "min(first)"
+		case "last":
+			out[i] = "max(last)"
+		default:
+			out[i] = "sum(" + c + ")::BIGINT"
+		}
+	}
+	return out
 }
 
 // widen takes a period out of the sums: it is read from what is finer.
@@ -247,8 +278,10 @@ func (l level) widen(ctx context.Context, tx pgx.Tx, period int64) error {
 	if _, err := tx.Exec(ctx, `INSERT INTO `+l.wide+` VALUES ($1) ON CONFLICT DO NOTHING`, period); err != nil {
 		return fmt.Errorf("%s without sums: %w", l.table, err)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM `+l.table+` WHERE `+l.key+` = $1`, period); err != nil {
-		return fmt.Errorf("%s without sums: %w", l.table, err)
+	for _, table := range [...]string{l.table, l.coarse} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+l.key+` = $1`, period); err != nil {
+			return fmt.Errorf("%s without sums: %w", l.table, err)
+		}
 	}
 	return nil
 }
@@ -271,7 +304,7 @@ func findSums(ctx context.Context, tx pgx.Tx, q analytics.Query, last int64) (*s
 		return nil, nil
 	}
 	from, to := sqlquery.WholeHours(q.Filter, *lowest, *highest+1)
-	s := &sqlquery.Sums{From: max(from, *lowest), To: min(to, *highest+1)}
+	s := &sqlquery.Sums{From: max(from, *lowest), To: min(to, *highest+1), Coarse: true}
 	if s.From >= s.To {
 		return nil, nil
 	}

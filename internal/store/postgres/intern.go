@@ -115,23 +115,10 @@ func sortedHashes[T any](m map[usage.ID]T) [][16]byte {
 }
 
 func (e *Engine) storeCells(ctx context.Context, cells map[usage.ID]sqlquery.Cell) (map[usage.ID]int64, error) {
-	hashes := sortedHashes(cells)
-	columns := sqlquery.CellColumns()
-	args := []any{hashes}
-	types := []string{"$1::UUID[]"}
-	for k := range columns {
-		texts := make([]string, len(hashes))
-		for i, h := range hashes {
-			texts[i] = cells[h][k]
-		}
-		args = append(args, texts)
-		types = append(types, fmt.Sprintf("$%d::TEXT[]", k+2))
-	}
-	_, err := e.write.Exec(ctx, `INSERT INTO cells (hash, `+strings.Join(columns, ", ")+`) SELECT * FROM unnest(`+strings.Join(types, ", ")+`) ON CONFLICT DO NOTHING`, args...)
-	if err != nil {
+	if err := pgx.BeginFunc(ctx, e.write, func(tx pgx.Tx) error { return insertCells(ctx, tx, cells) }); err != nil {
 		return nil, err
 	}
-	return e.numbersOf(ctx, "cells", hashes)
+	return e.numbersOf(ctx, "cells", sortedHashes(cells))
 }
 
 // tagsKey is the lock that whoever stores sets of tags shares, and an erasure has

@@ -50,7 +50,11 @@ func load(ctx context.Context, tx pgx.Tx, l store.Load) error {
 			return err
 		}
 	}
-	names := []string{"explicit_ids", "hours", "wide_hours", "days", "wide_days"}
+	names := []string{"explicit_ids", "coarse_cells"}
+	for _, l := range levels() {
+		tables := l.tables()
+		names = append(names, tables[:]...)
+	}
 	for _, t := range store.Tables() {
 		if t.Name != store.PositionTable {
 			names = append(names, t.Name)
@@ -217,6 +221,9 @@ func (l *loader) end() error {
 		if _, err := l.tx.Exec(l.ctx, text); err != nil {
 			return fmt.Errorf("complete the ledger: %w", err)
 		}
+	}
+	if err := coarsenAll(l.ctx, l.tx); err != nil {
+		return err
 	}
 	if err := sumAll(l.ctx, l.tx); err != nil {
 		return err

@@ -255,9 +255,19 @@ type locked struct {
 
 // lockLedger makes this transaction the only one that commits events.
 func lockLedger(ctx context.Context, tx pgx.Tx) (l locked, err error) {
-	err = tx.QueryRow(ctx, `SELECT last + 1, pruned, erased FROM ledger FOR UPDATE`).Scan(&l.n, &l.pruned, &l.erased)
-	return l, err
+	var is int16
+	if err := tx.QueryRow(ctx, `SELECT last + 1, pruned, erased, form FROM ledger FOR UPDATE`).Scan(&l.n, &l.pruned, &l.erased, &is); err != nil {
+		return l, err
+	}
+	if is != form {
+		return l, errOtherForm
+	}
+	return l, nil
 }
+
+// errOtherForm refuses commits while a newer version has brought the ledger to a
+// form that this one would not keep up.
+var errOtherForm = &fault.Error{Code: fault.Unavailable, Message: "a newer version of costprof uses this database; end this server", RetryAfter: retryAfter}
 
 // seal writes where the ledger stands after the commit at hand.
 func (e *Engine) seal(ctx context.Context, tx pgx.Tx, n int64, c change) error {

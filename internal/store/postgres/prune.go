@@ -265,7 +265,7 @@ func dropPartition(ctx context.Context, tx pgx.Tx, m int) error {
 		}
 	}
 	for _, l := range [...]level{hour, day} {
-		for _, table := range [...]string{l.table, l.wide} {
+		for _, table := range l.tables() {
 			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+l.key+` >= $1 AND `+l.key+` < $2`, l.period(firstHour), l.period(endHour)); err != nil {
 				return fmt.Errorf("drop a month: %w", err)
 			}

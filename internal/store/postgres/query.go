@@ -26,6 +26,10 @@ func dialect() *sqlquery.Dialect {
 		Earliest: func(value string, keys ...string) string {
 			return "(array_agg(" + value + " ORDER BY " + strings.Join(keys, ", ") + "))[1]"
 		},
+		EventsOf: func(hours []int64) string {
+			return fmt.Sprintf("(SELECT e.* FROM unnest('{%s}'::BIGINT[]) AS h (hour) CROSS JOIN LATERAL (SELECT * FROM events WHERE ts >= h.hour * %[2]d AND ts < (h.hour + 1) * %[2]d) e) events",
+				sqlquery.Numbers(hours), time.Hour.Microseconds())
+		},
 		Texts: "::TEXT[]",
 		Time:  func(t time.Time) any { return t.UnixMicro() },
 		Holds: holds,

@@ -29,6 +29,16 @@ func CellOf(e *usage.Event) Cell {
 	}
 }
 
+// Only is the cell that has the texts of the named columns alone.
+func (c Cell) Only(columns []string) (out Cell) {
+	for i, column := range CellColumns() {
+		if slices.Contains(columns, column) {
+			out[i] = c[i]
+		}
+	}
+	return out
+}
+
 // Fill sets the event's attribution.
 func (c *Cell) Fill(e *usage.Event) {
 	e.Project, e.Feature, e.ProviderID, e.ModelID, e.Provider, e.Model = c[0], c[1], c[2], c[3], c[4], c[5]

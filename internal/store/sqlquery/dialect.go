@@ -26,6 +26,9 @@ type Dialect struct {
 	Quantile func(column, fraction string) string
 	// Earliest is the value of the first row of a group in the order of the keys.
 	Earliest func(value string, keys ...string) string
+	// EventsOf is a relation named events that has those of some hours (HourOf), for
+	// an engine that would read all events to find them; nil for one that would not.
+	EventsOf func(hours []int64) string
 	// Time is the value that is bound for a point in time.
 	Time func(time.Time) any
 	// Texts casts a value that is bound to a list of texts.

@@ -45,19 +45,19 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	}
 	// Compiled when it is needed: a value that is bound and has no place in the
 	// text is an error.
-	events := ""
-	fromEvents := func(from, to time.Time, and string) (string, error) {
-		if events == "" {
-			cond, err := a.timeless(q.Filter, q.AsOf)
-			if err != nil {
+	of, cond := "", ""
+	fromEvents := func(events string, from, to time.Time, and string) (string, error) {
+		if of == "" {
+			var err error
+			if cond, err = a.timeless(q.Filter, q.AsOf); err != nil {
 				return "", err
 			}
-			events = selects(bucket, func(m measure) string { return m.sql }) + " FROM events" + alike + " WHERE " + cond
+			of = selects(bucket, func(m measure) string { return m.sql })
 		}
-		return events + a.between(from, to) + and + by, nil
+		return of + " FROM " + events + alike + " WHERE " + cond + a.between(from, to) + and + by, nil
 	}
 	if kept == nil {
-		part, err := fromEvents(q.From, q.To, "")
+		part, err := fromEvents("events", q.From, q.To, "")
 		return []string{part}, err
 	}
 	parts := a.sums(q, f, kept, selects, by)
@@ -66,19 +66,20 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	type rest struct {
 		from, to time.Time
 		and      string
+		hours    []int64 // only these, when there are
 	}
 	var rests []rest
 	first, last := HourStart(kept.From), HourStart(kept.To)
 	if q.From.Before(first) {
-		rests = append(rests, rest{q.From, first, ""})
+		rests = append(rests, rest{from: q.From, to: first})
 	}
 	if q.To.IsZero() || q.To.After(last) {
-		rests = append(rests, rest{last, q.To, ""})
+		rests = append(rests, rest{from: last, to: q.To})
 	}
 	hour := a.Dialect.Period(time.Hour)
 	begins := cut(q, hour)
 	if begins != "" {
-		rests = append(rests, rest{first, last, " AND " + begins + notIn(hour, kept.Holes)})
+		rests = append(rests, rest{first, last, " AND " + begins + notIn(hour, kept.Holes), cutHours(q, kept.From, kept.To)})
 	}
 	if kept.Later {
 		later, err := a.beside("seq > "+a.Bind(q.AsOf), q.Filter)
@@ -92,11 +93,15 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 		parts = append(parts, selects(bucket, func(m measure) string { return "-(" + m.sql + ")" })+" FROM events WHERE "+later+a.between(first, last)+by)
 	}
 	if n := len(kept.Holes); n > 0 {
-		in := fmt.Sprintf(" AND %s IN (%s)", hour, numbers(kept.Holes))
-		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in})
+		in := fmt.Sprintf(" AND %s IN (%s)", hour, Numbers(kept.Holes))
+		rests = append(rests, rest{HourStart(kept.Holes[0]), HourStart(kept.Holes[n-1] + 1), in, kept.Holes})
 	}
 	for _, r := range rests {
-		part, err := fromEvents(r.from, r.to, r.and)
+		events := "events"
+		if n := len(r.hours); n > 0 && n <= fewHours && a.Dialect.EventsOf != nil {
+			events = a.Dialect.EventsOf(r.hours)
+		}
+		part, err := fromEvents(events, r.from, r.to, r.and)
 		if err != nil {
 			return nil, err
 		}
@@ -104,6 +109,9 @@ func (a *aggregate) parts(q *analytics.Query, f from, bucket string, kept *Sums)
 	}
 	return parts, nil
 }
+
+// fewHours is up to how many hours are looked up one by one.
+const fewHours = 1_000
 
 // alike joins to events, for each cell and for each tag set, the one that stands
 // for all with the same texts: the pairs of both are so many that their sums do
@@ -127,8 +135,12 @@ func (a *aggregate) sums(q *analytics.Query, f from, kept *Sums, selects func(st
 	if begins := cut(q, "hour"); begins != "" {
 		window += " AND NOT (" + begins + ")"
 	}
+	hourly, daily, of := "hours", "days", ""
+	if kind, ok := coarse(q); ok && kept.Coarse {
+		hourly, daily, of = "coarse_hours", "coarse_days", fmt.Sprintf(" AND kind = %d", kind)
+	}
 	if kept.DayFrom < kept.DayTo && q.Shift == 0 && (q.Grain == 0 || q.Grain == 24*time.Hour) {
-		days := fmt.Sprintf(" FROM days WHERE day >= %d AND day < %d", kept.DayFrom, kept.DayTo) + notIn("day", kept.DayHoles) + a.cells(q.Filter, "days")
+		days := fmt.Sprintf(" FROM %s WHERE day >= %d AND day < %d", daily, kept.DayFrom, kept.DayTo) + of + notIn("day", kept.DayHoles) + a.cells(q.Filter, daily)
 		if q.Grain > 0 && f.cells {
 			parts = append(parts, selects("day", asKept)+days)
 		} else {
@@ -144,7 +156,7 @@ func (a *aggregate) sums(q *analytics.Query, f from, kept *Sums, selects func(st
 		}
 		window += ")"
 	}
-	hours := " FROM hours WHERE " + window + a.cells(q.Filter, "hours")
+	hours := " FROM " + hourly + " WHERE " + window + of + a.cells(q.Filter, hourly)
 	if q.Grain == time.Hour && f.cells {
 		// The sums are of just these groups.
 		return append(parts, selects("hour", asKept)+hours)
@@ -157,10 +169,11 @@ func notIn(column string, ns []int64) string {
 	if len(ns) == 0 {
 		return ""
 	}
-	return " AND " + column + " NOT IN (" + numbers(ns) + ")"
+	return " AND " + column + " NOT IN (" + Numbers(ns) + ")"
 }
 
-func numbers(ns []int64) string {
+// Numbers lists numbers as SQL does, with commas.
+func Numbers(ns []int64) string {
 	var b []byte
 	for i, n := range ns {
 		if i > 0 {

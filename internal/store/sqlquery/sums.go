@@ -2,6 +2,7 @@ package sqlquery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -28,6 +29,9 @@ type Sums struct {
 	// engine keeps too, but for DayHoles; none when both are 0.
 	DayFrom, DayTo int64
 	DayHoles       []int64
+	// Coarse says that the engine keeps these sums by coarse cells, too, of each of
+	// CoarseKinds.
+	Coarse bool
 	// Later says that the sums also hold commits after the answer's moment: the
 	// events of these are taken away again.
 	Later bool
@@ -56,6 +60,17 @@ func cut(q *analytics.Query, hour string) string {
 	return fmt.Sprintf("(%s) %% %d = %d", hour, q.Grain/time.Hour, q.Shift/time.Hour)
 }
 
+// cutHours lists them, in a range of hours.
+func cutHours(q *analytics.Query, from, to int64) (out []int64) {
+	grain := int64(q.Grain / time.Hour)
+	for h := from; h < to; h++ {
+		if h%grain == int64(q.Shift/time.Hour) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
 // servedBySums says whether sums of hours by cell can answer the question at
 // all.
 func servedBySums(q analytics.Query) bool {
@@ -77,4 +92,41 @@ func servedBySums(q analytics.Query) bool {
 		}
 	}
 	return true
+}
+
+// CoarseKinds are the lists of texts by which an engine may keep sums beside those
+// by cell: what most questions group and filter by. The place of a list is its
+// number, which is stored: lists are only added.
+func CoarseKinds() [][]string {
+	return [][]string{
+		{"project"},
+		{"project", "feature"},
+		{"project", "provider", "model"},
+		{"project", "environment"},
+		{"project", "department"},
+	}
+}
+
+// coarse gives the first kind of coarse cells that has what the question groups
+// and filters by; false when none has.
+func coarse(q *analytics.Query) (kind int, ok bool) {
+	if len(q.Called) > 0 {
+		return 0, false // asks for names as sent
+	}
+	var columns []string
+	for _, d := range q.GroupBy {
+		if q.BySent && (d == analytics.Provider || d == analytics.Model) {
+			return 0, false
+		}
+		columns = append(columns, cellDimensions[d])
+	}
+	for d := range q.Any {
+		columns = append(columns, cellDimensions[d])
+	}
+	for kind, has := range CoarseKinds() {
+		if !slices.ContainsFunc(columns, func(c string) bool { return !slices.Contains(has, c) }) {
+			return kind, true
+		}
+	}
+	return 0, false
 }
