@@ -85,6 +85,8 @@ func Tables() []*Table {
 		{Name: "tags", Incidental: true, Columns: columns(required(Int, "tagset"), required(Text, "name", "value"))},
 		{Name: EventsTable, Columns: eventColumns()},
 		{Name: "prompts", Columns: columns(required(UUID, "id"), required(Text, "project"), required(Int, "seq", "bytes"), required(Text, "text"))},
+		{Name: "embed_queue", Columns: columns(required(UUID, "id"), required(Text, "project"), required(Int, "attempts"), required(Moment, "not_before"))},
+		{Name: "vectors", Columns: columns(required(UUID, "id"), required(Text, "project", "embedder"), required(Int, "seq"), required(Bytes, "vector"))},
 		{Name: "corrections", Columns: columns(required(Int, "n"), required(Moment, "made"), required(Text, "reason"), required(UUID, "id"), required(Moment, "ts"),
 			required(Int, "old_cost", "new_cost", "old_source", "new_source"), optional(Text, "old_price_id", "new_price_id"),
 			required(Ints, "old_classes"), required(Int, "old_saving"), []Column{{Name: "marked", Kind: Bool, Required: true, Before: false}})},

@@ -199,6 +199,7 @@ type Catalog interface {
 	Settings
 	Retentions
 	Prompts
+	Vectors
 }
 
 // Prices keeps own prices and every price version that ever priced an event.

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
-	"iter"
+	"encoding/binary"
+	"math"
 	"time"
 
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -22,6 +24,8 @@ type PromptVector struct {
 	Project string
 	ID      usage.ID
 	Vector  []float32
+	// Seq orders stored vectors; a vector that is replaced gets a new one.
+	Seq int64
 }
 
 // Attempt changes a queued prompt: how often it was tried, and not to try it again before a time.
@@ -51,15 +55,69 @@ type Queue interface {
 	PutVectors(ctx context.Context, embedder string, vectors []PromptVector) (stored []bool, err error)
 }
 
-// Vectors keeps the vectors of prompts.
+// Vectors keeps one vector of each prompt: that of the embedder that made one last.
 type Vectors interface {
 	Queue
-	// Requeue queues all prompts that have no vector of this embedder, and says how
-	// many it queued.
+	// Requeue queues all prompts that have no vector of this embedder and are not
+	// queued, and says how many it queued.
 	Requeue(ctx context.Context, embedder string) (int64, error)
-	// GetVector gives the vector of a prompt, or fault.NotFound.
-	GetVector(ctx context.Context, project string, id usage.ID, embedder string) ([]float32, error)
-	// EachVector yields the vectors of an embedder in any order. The sequence ends after the first
-	// error.
-	EachVector(ctx context.Context, embedder string) iter.Seq2[PromptVector, error]
+	// GetVector gives the vector of a prompt; fault.NotFound when it has none of this
+	// embedder.
+	GetVector(ctx context.Context, id usage.ID, embedder string) ([]float32, error)
+	// ListVectors gives vectors of an embedder in the order in which they were stored,
+	// those behind after, which is the Seq of the last one known; 0 starts.
+	ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]PromptVector, error)
+}
+
+// EncodeVector writes coordinates as half floats, little-endian, which is how
+// engines keep them: of a coordinate of a vector of length 1 it keeps three digits.
+func EncodeVector(v []float32) []byte {
+	b := make([]byte, 2*len(v))
+	for i, x := range v {
+		binary.LittleEndian.PutUint16(b[2*i:], half(x))
+	}
+	return b
+}
+
+// DecodeVector reads what EncodeVector wrote.
+func DecodeVector(b []byte) ([]float32, error) {
+	if len(b)%2 != 0 || len(b) == 0 {
+		return nil, fault.New(fault.Internal, "a stored vector has %d bytes", len(b))
+	}
+	v := make([]float32, len(b)/2)
+	for i := range v {
+		v[i] = whole(binary.LittleEndian.Uint16(b[2*i:]))
+	}
+	return v, nil
+}
+
+// half rounds to the nearest half float, of two the even one. What is too large
+// becomes the largest: a coordinate is 1 at most.
+func half(x float32) uint16 {
+	b := math.Float32bits(x)
+	sign := uint16(b>>16) & 0x8000
+	exp, frac := int(b>>23&0xff)-127+15, b&0x7fffff
+	switch {
+	case exp >= 31:
+		return sign | 0x7bff
+	case exp <= 0: // subnormal, in steps of 2^-24
+		return sign | uint16(math.RoundToEven(math.Abs(float64(x))*(1<<24)))
+	}
+	h := uint32(exp)<<10 | frac>>13
+	if rest := frac & 0x1fff; rest > 0x1000 || rest == 0x1000 && h&1 == 1 {
+		h++ // into the next exponent where it has to
+	}
+	return sign | uint16(min(h, 0x7bff))
+}
+
+func whole(h uint16) float32 {
+	exp, frac := int(h>>10&0x1f), float64(h&0x3ff)
+	x := math.Ldexp(frac, -24)
+	if exp > 0 {
+		x = math.Ldexp(1024+frac, exp-25)
+	}
+	if h&0x8000 != 0 {
+		x = -x
+	}
+	return float32(x)
 }

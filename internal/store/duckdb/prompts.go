@@ -68,10 +68,13 @@ func (c *promptCache) keep(ctx context.Context, w *writer, n int64, recs []*usag
 			if err := w.prompts.AppendRow(duck.UUID(id), r.Project, n, int32(len(r.Prompt)), r.Prompt); err != nil {
 				return err
 			}
+			if err := w.queue.AppendRow(duck.UUID(id), r.Project, int32(0), time.Unix(0, 0).UTC()); err != nil {
+				return err
+			}
 		}
 		c.known[id] = true
 	}
-	return w.prompts.Flush()
+	return errors.Join(w.prompts.Flush(), w.queue.Flush())
 }
 
 // GetPrompt implements store.Prompts.
@@ -132,6 +135,9 @@ func (e *Engine) PrunePrompts(ctx context.Context, before map[string]time.Time) 
 			res, err := c.ExecContext(ctx, `DELETE`+old, project, cut)
 			if err == nil {
 				n, err = res.RowsAffected()
+			}
+			if err == nil {
+				err = dropVectors(ctx, c)
 			}
 			// An event that comes later must find that its text is gone.
 			e.prompts.forget()

@@ -112,7 +112,7 @@ type writer struct {
 	commits *duck.Appender
 	// Of what events name by number.
 	cells, tagsets, tags *duck.Appender
-	prompts              *duck.Appender
+	prompts, queue       *duck.Appender
 	args                 []driver.Value
 	sums                 summer
 	// pruned says before when each project's events were removed.
@@ -164,7 +164,7 @@ func (w *writer) connect(ctx context.Context) error {
 
 // appenders are the tables that the writer appends to.
 func (w *writer) appenders() []tableAppender {
-	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}, {"prompts", &w.prompts}}
+	return []tableAppender{{"events", &w.events}, {"commits", &w.commits}, {"cells", &w.cells}, {"tagsets", &w.tagsets}, {"tags", &w.tags}, {"prompts", &w.prompts}, {"embed_queue", &w.queue}}
 }
 
 type tableAppender struct {

@@ -50,6 +50,9 @@ func keepPrompts(ctx context.Context, tx pgx.Tx, n int64, fresh []*row) error {
 	if err != nil {
 		return fmt.Errorf("keep prompts: %w", err)
 	}
+	if _, err = tx.Exec(ctx, `INSERT INTO embed_queue SELECT id, project, 0, 0 FROM prompts WHERE id = ANY($1)`, slices.Collect(maps.Keys(texts))); err != nil {
+		return fmt.Errorf("queue prompts: %w", err)
+	}
 	return nil
 }
 

@@ -74,6 +74,7 @@ func Run(t *testing.T, open Opener) {
 		{"Prompts", testPrompts},
 		{"PromptPages", testPromptPages},
 		{"PrunePrompts", testPrunePrompts},
+		{"Vectors", testVectors},
 
 		{"DumpOfOneMoment", testDumpOfOneMoment},
 
