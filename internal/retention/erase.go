@@ -64,6 +64,17 @@ func (s *Service) Erase(ctx context.Context, who store.Erasure, actor string) (s
 	if run.Input, err = json.Marshal(in); err != nil {
 		return store.Run{}, err
 	}
+	erasing := ctx
+	if s.Locks != nil {
+		// Held until the run has a result: whoever finds it free knows that this server
+		// died.
+		held, unlock, err := s.Locks.Lock(ctx, lockOf(run))
+		if err != nil {
+			return store.Run{}, err
+		}
+		defer unlock()
+		erasing = held
+	}
 	// Both are written down first, so that a server which dies in between still
 	// writes the files anew, and nothing is erased of which the audit log is silent.
 	entry, err := store.NewAuditEntry(run.Started, actor, "erasure", map[string]string{"person": in.Person, "project": who.Project, "job": run.ID})
@@ -77,7 +88,7 @@ func (s *Service) Erase(ctx context.Context, who store.Erasure, actor string) (s
 		return store.Run{}, err
 	}
 	var result erasureResult
-	events, err := s.Ledger.Erase(ctx, who)
+	events, err := s.Ledger.Erase(erasing, who)
 	if err == nil {
 		result.Events = &events
 	}
@@ -93,40 +104,64 @@ func (s *Service) Erase(ctx context.Context, who store.Erasure, actor string) (s
 // maxErasures is how many unfinished runs are looked through.
 const maxErasures = 1000
 
-// Finish writes the engine's files anew for the erasures that wait for it. One
-// server does it at a time.
-func (s *Service) Finish(ctx context.Context) error {
+func lockOf(run store.Run) string { return eraseLock + "/" + run.ID }
+
+// resultless is a run that has no result yet, or says that it has one by now or
+// will have none.
+func (s *Service) resultless(ctx context.Context, run store.Run) (_ store.Run, waits bool, err error) {
+	if s.Locks == nil {
+		return run, !run.Started.Before(s.opened) && s.Now().Sub(run.Started) <= every, nil
+	}
+	ctx, unlock, err := s.Locks.TryLock(ctx, lockOf(run))
+	if err != nil || unlock == nil {
+		return run, true, err
+	}
+	defer unlock()
+	run, err = s.Catalog.GetRun(ctx, run.ID)
+	return run, false, err
+}
+
+// Finish writes the engine's files anew for the erasures that wait for it, and
+// says whether one is left. One server does it at a time.
+func (s *Service) Finish(ctx context.Context) (left bool, err error) {
 	runs, err := s.Catalog.ListRuns(ctx, "running", maxErasures)
 	if err != nil {
-		return fmt.Errorf("list unfinished erasures: %w", err)
+		return false, fmt.Errorf("list unfinished erasures: %w", err)
 	}
 	var mine []store.Run
 	for _, r := range runs {
-		// One that is being made at this moment has no result yet.
-		alone := s.Locks == nil && r.Started.Before(s.opened)
-		if r.Name == ErasureName && (len(r.Result) > 0 || alone || s.Now().Sub(r.Started) > every) {
+		if r.Name != ErasureName {
+			continue
+		}
+		waits := false
+		if len(r.Result) == 0 {
+			if r, waits, err = s.resultless(ctx, r); err != nil {
+				return true, fmt.Errorf("look at an unfinished erasure: %w", err)
+			}
+		}
+		if left = left || waits; !waits && r.State == "running" {
 			mine = append(mine, r)
 		}
 	}
 	if len(mine) == 0 {
-		return nil
+		return left, nil
 	}
 	if s.Locks != nil {
 		held, unlock, err := s.Locks.TryLock(ctx, eraseLock)
 		if err != nil || unlock == nil {
-			return err
+			return true, err
 		}
 		defer unlock()
 		ctx = held
 	}
 	if err := s.Ledger.Compact(ctx); err != nil {
-		return fmt.Errorf("write the ledger's files anew after an erasure: %w", err)
+		return true, fmt.Errorf("write the ledger's files anew after an erasure: %w", err)
 	}
 	for _, r := range mine {
 		var result erasureResult
 		if len(r.Result) > 0 {
 			if err := json.Unmarshal(r.Result, &result); err != nil {
-				return fmt.Errorf("read the erasure %s: %w", r.ID, err)
+				return true, fmt.Errorf("read the erasure %s: %w", r.ID, err)
 			}
 		}
 		if r.State = "done"; result.Events == nil {
@@ -134,8 +169,8 @@ func (s *Service) Finish(ctx context.Context) error {
 		}
 		r.Finished = s.Now().UTC().Truncate(time.Microsecond)
 		if err := s.Catalog.PutRun(ctx, r); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return left, nil
 }

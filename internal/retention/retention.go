@@ -24,7 +24,7 @@ const MaxDays = 36_500
 const (
 	day = 24 * time.Hour
 	// every is how often old events are looked for, followEvery how often what
-	// other servers set is.
+	// other servers set, or an erasure that is being made, is.
 	every       = time.Hour
 	followEvery = 10 * time.Second
 	// finishAgain is how soon an erasure that could not be finished is tried again.
@@ -48,6 +48,7 @@ type Catalog interface {
 	AppendAudit(ctx context.Context, entry store.AuditEntry) error
 	InitSetting(ctx context.Context, name string, value []byte) ([]byte, error)
 	PutRun(ctx context.Context, run store.Run) error
+	GetRun(ctx context.Context, id string) (store.Run, error)
 	ListRuns(ctx context.Context, state string, limit int) ([]store.Run, error)
 }
 
@@ -218,9 +219,12 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Log.Warn("old events could not be removed; it is tried again", "error", err)
 		}
 		var again <-chan time.Time
-		if err := s.Finish(ctx); err != nil && ctx.Err() == nil {
+		left, err := s.Finish(ctx)
+		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("what was erased may still be in the ledger's files; it is tried again", "error", err)
 			again = time.After(finishAgain)
+		} else if left {
+			again = time.After(followEvery)
 		}
 	wait:
 		for {
