@@ -295,7 +295,7 @@ func testOneMoment(t *testing.T, open Opener) {
 	stop := meanwhile(t, func(i int) error { return p.turn(t.Context(), e, i) })
 	defer stop()
 	stateOf := map[int64]int{}
-	for round := range 25 {
+	for round := range 10 {
 		for i, q := range questions {
 			got, revision := q.ask()
 			state := slices.IndexFunc(q.want[:], func(w any) bool { return diff(w, got) == "" })
