@@ -84,6 +84,10 @@ type StoredEvent struct {
 	CostSource string    `json:"costSource"`
 	PriceID    string    `json:"priceId,omitzero"`
 	ReceivedAt time.Time `json:"receivedAt,omitzero"`
+	// PromptID names the redacted prompt within the project, also where its text is
+	// not kept; Prompt is the text, where it is, only on a single event.
+	PromptID    string `json:"promptId,omitzero"`
+	PromptBytes int64  `json:"promptBytes,omitzero"`
 	// Lines are the event's price lines, only on a single event.
 	Lines []Line `json:"lines,omitempty"`
 	// History are the costs it had before, newest first, only on a single event.

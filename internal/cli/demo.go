@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/costprof/costprof/client"
@@ -24,7 +26,8 @@ type demoCmd struct {
 
 func (*demoCmd) Help() string {
 	return `A second run on the same day adds nothing: the server recognises every event. A run on another day, or
-with another seed, adds other traffic.
+with another seed, adds other traffic. The texts of its prompts are kept: capture is turned on for its
+project, unless it was set before or the key is none of an admin.
 
 Examples:
 
@@ -61,6 +64,9 @@ func (d *demoCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := d.keepPrompts(s, c); err != nil {
+		return err
+	}
 	done, err := d.fill(s, c, traffic, progress)
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
@@ -75,6 +81,23 @@ func (d *demoCmd) Run(s *session) error {
 		return nil
 	}
 	return d.live(s, c, params, progress)
+}
+
+// keepPrompts has the server keep the prompts of the demo's own project, where
+// nobody said otherwise and the key may say so.
+func (d *demoCmd) keepPrompts(s *session, c *client.Client) error {
+	list, err := c.ListCapture(s.ctx)
+	if err == nil {
+		if slices.ContainsFunc(list, func(set client.Capture) bool { return set.Project == d.Project }) {
+			return nil
+		}
+		_, err = c.PutCapture(s.ctx, client.Capture{Project: d.Project, Capture: true})
+	}
+	switch client.StatusOf(err) {
+	case http.StatusForbidden, http.StatusNotFound: // a key that may not, a server that is older
+		return nil
+	}
+	return err
 }
 
 func (d *demoCmd) fill(s *session, c *client.Client, traffic *demo.Traffic, progress *progress) (tally, error) {

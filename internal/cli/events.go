@@ -195,6 +195,7 @@ func (s *session) showEvent(e *client.StoredEvent) {
 		{"error", e.ErrorCode},
 		{"cost source", e.CostSource},
 		{"price", e.PriceID},
+		{"prompt id", e.PromptID},
 	}
 	tags := make([]string, 0, len(e.Tags))
 	for tag, value := range e.Tags {
@@ -206,6 +207,9 @@ func (s *session) showEvent(e *client.StoredEvent) {
 		if f[1] != "" {
 			fmt.Fprintf(s.out, "%-12s %s\n", f[0], printable(f[1]))
 		}
+	}
+	if e.Prompt != "" {
+		fmt.Fprintf(s.out, "%-12s %s\n", "prompt", printable(e.Prompt))
 	}
 	if e.Aggregate {
 		fmt.Fprintln(s.out, "It only sums its children and is left out of totals.")

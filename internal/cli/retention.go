@@ -70,7 +70,7 @@ func daysText(n *int64) string {
 type retentionSetCmd struct {
 	Project *string `placeholder:"NAME" help:"The project (default: all that have no setting of their own)."`
 	Events  string  `placeholder:"DAYS" help:"How many days events are kept: a number, forever, or default for what is set for all projects."`
-	Prompts string  `placeholder:"DAYS" help:"The same for prompts."`
+	Prompts string  `placeholder:"DAYS" help:"How many days the texts of prompts are kept after the last call that had them; never longer than events."`
 }
 
 func (*retentionSetCmd) Help() string {

@@ -26,7 +26,7 @@ type Retention interface {
 type retentionJSON struct {
 	Project       string     `json:"project,omitempty" doc:"Absent: all projects that have none of their own."`
 	EventDays     *int64     `json:"eventDays" doc:"How many days events are kept; 0 is for ever, null leaves it to the setting for all projects. Without any, events are kept for ever."`
-	PromptDays    *int64     `json:"promptDays" doc:"The same for prompts, whose text is not kept yet."`
+	PromptDays    *int64     `json:"promptDays" doc:"How long the texts of prompts are kept after the last call that had them; never longer than events."`
 	RemovedBefore *time.Time `json:"removedBefore,omitempty" doc:"Events from before it were removed, and none as old is accepted any more."`
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"net/http"
 	"testing"
 	"time"
@@ -86,6 +87,43 @@ func TestRetention(t *testing.T) {
 	if left := f.stored(); left != 3 {
 		t.Errorf("%d events are left, want 3", left)
 	}
+}
+
+// Texts of prompts go before their events, and with them.
+func TestPromptDays(t *testing.T) {
+	f := setup(t)
+	put := func(body string) {
+		t.Helper()
+		f.do(http.MethodPut, "/api/v1/admin/retention", body).want(200)
+		if err := f.keeping.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.do(http.MethodPut, "/api/v1/admin/capture", `{"capture":true}`).want(200)
+	send := func(feature, more string) {
+		t.Helper()
+		f.post("/api/v1/events", batch(event(1, `{"feature":"`+feature+`","prompt":"of `+feature+`"`+more+`}`))).want(202)
+	}
+	const old = `,"timestamp":"2026-11-01T10:30:00Z"`
+	send("young", "")
+	send("old", old)
+	send("older-project", old+`,"project":"shop"`)
+	kept := func(feature string, want bool) {
+		t.Helper()
+		if got := bytes.Contains(f.oneEvent(feature).says(`"promptId"`).body, []byte(`"prompt":"of `+feature)); got != want {
+			t.Errorf("the prompt of %s is kept: %v", feature, got)
+		}
+	}
+	put(`{"promptDays":0}`)
+	put(`{"project":"shop","promptDays":36500}`)
+	kept("old", true)
+	put(`{"promptDays":7}`)
+	kept("young", true)
+	kept("old", false)
+	kept("older-project", true)
+	f.get("/api/v1/admin/audit").want(200).says(`"retention.removed"`, `"prompts":1`)
+	put(`{"project":"shop","promptDays":20}`)
+	kept("older-project", false)
 }
 
 // Something removed between the look and the store is refused all the same, and

@@ -38,6 +38,7 @@ type Ledger interface {
 	Query(ctx context.Context, q analytics.Query) (analytics.Table, error)
 	Prune(ctx context.Context, before map[string]time.Time) (int64, error)
 	Pruned(ctx context.Context) (map[string]time.Time, error)
+	PrunePrompts(ctx context.Context, before map[string]time.Time) (int64, error)
 	Erase(ctx context.Context, who store.Erasure) (int64, error)
 	Compact(ctx context.Context) error
 }
@@ -99,11 +100,20 @@ func (s *Service) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// days is how many days a project keeps events; 0 is for ever.
+// days is how many days a project keeps events, promptDays prompts; 0 is for
+// ever.
 func (s *Service) days(project string) int64 {
+	return s.setFor(project, func(r store.Retention) *int64 { return r.EventDays })
+}
+
+func (s *Service) promptDays(project string) int64 {
+	return s.setFor(project, func(r store.Retention) *int64 { return r.PromptDays })
+}
+
+func (s *Service) setFor(project string, of func(store.Retention) *int64) int64 {
 	for _, name := range [...]string{project, ""} {
-		if r, ok := s.set[name]; ok && r.EventDays != nil {
-			return *r.EventDays
+		if n := of(s.set[name]); n != nil {
+			return *n
 		}
 	}
 	return 0
@@ -261,37 +271,57 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err := s.Refresh(ctx); err != nil {
 		return err
 	}
-	before, err := s.due(ctx)
-	if err != nil || len(before) == 0 {
+	events, prompts, err := s.due(ctx)
+	if err != nil {
 		return err
 	}
-	removed, err := s.Ledger.Prune(ctx, before)
-	if removed > 0 {
-		s.Log.Info("removed events older than their projects keep them", "events", removed)
-		entry, failed := store.NewAuditEntry(s.Now(), "costprof", "retention.removed", map[string]any{"events": removed, "before": before})
-		if failed == nil {
-			// After an error the rest has an entry of its own.
-			failed = s.Catalog.AppendAudit(context.WithoutCancel(ctx), entry)
+	if len(events) > 0 {
+		removed, err := s.Ledger.Prune(ctx, events)
+		s.note(ctx, "events", removed, events)
+		if err != nil {
+			return fmt.Errorf("remove old events: %w", err)
 		}
-		if failed != nil {
-			s.Log.Warn("the removal of old events is not in the audit log", "events", removed, "error", failed)
+		if err := s.Refresh(ctx); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("remove old events: %w", err)
+	if len(prompts) > 0 {
+		removed, err := s.Ledger.PrunePrompts(ctx, prompts)
+		s.note(ctx, "prompts", removed, prompts)
+		if err != nil {
+			return fmt.Errorf("remove old prompts: %w", err)
+		}
 	}
-	return s.Refresh(ctx)
+	return nil
 }
 
-// due says before when each project's events have to go.
-func (s *Service) due(ctx context.Context) (map[string]time.Time, error) {
+// note says what was removed, to the log and the audit log. After an error the
+// rest has an entry of its own.
+func (s *Service) note(ctx context.Context, what string, removed int64, before map[string]time.Time) {
+	if removed == 0 {
+		return
+	}
+	s.Log.Info("removed "+what+" older than their projects keep them", what, removed)
+	entry, err := store.NewAuditEntry(s.Now(), "costprof", "retention.removed", map[string]any{what: removed, "before": before})
+	if err == nil {
+		err = s.Catalog.AppendAudit(context.WithoutCancel(ctx), entry)
+	}
+	if err != nil {
+		s.Log.Warn("the removal of old "+what+" is not in the audit log", what, removed, "error", err)
+	}
+}
+
+// due says before when each project's events have to go, and its prompts: those
+// that no younger event has. A prompt is never kept longer than the events that
+// have it.
+func (s *Service) due(ctx context.Context) (events, prompts map[string]time.Time, err error) {
 	s.mu.RLock()
 	set := maps.Clone(s.set)
 	s.mu.RUnlock()
-	if all, ok := set[""]; ok && all.EventDays != nil && *all.EventDays > 0 {
+	if all, ok := set[""]; ok && (positive(all.EventDays) || positive(all.PromptDays)) {
 		t, err := s.Ledger.Query(ctx, analytics.Query{GroupBy: []analytics.Dimension{analytics.Project}})
 		if err != nil {
-			return nil, fmt.Errorf("list projects: %w", err)
+			return nil, nil, fmt.Errorf("list projects: %w", err)
 		}
 		for _, row := range t.Rows {
 			if _, ok := set[row.Names[0]]; !ok {
@@ -300,13 +330,27 @@ func (s *Service) due(ctx context.Context) (map[string]time.Time, error) {
 		}
 	}
 	delete(set, "")
-	before := map[string]time.Time{}
+	events, prompts = map[string]time.Time{}, map[string]time.Time{}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for project := range set {
-		if n := s.days(project); n > 0 {
-			before[project] = s.Now().UTC().Add(-time.Duration(n) * day).Truncate(day)
+		ofEvents, ofPrompts := s.days(project), s.promptDays(project)
+		if ofEvents > 0 {
+			events[project] = s.before(ofEvents)
+		}
+		if ofPrompts == 0 || ofEvents > 0 && ofEvents < ofPrompts {
+			ofPrompts = ofEvents
+		}
+		if ofPrompts > 0 {
+			prompts[project] = s.before(ofPrompts)
 		}
 	}
-	return before, nil
+	return events, prompts, nil
+}
+
+func positive(n *int64) bool { return n != nil && *n > 0 }
+
+// before is the beginning of the UTC day so many days ago.
+func (s *Service) before(days int64) time.Time {
+	return s.Now().UTC().Add(-time.Duration(days) * day).Truncate(day)
 }

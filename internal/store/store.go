@@ -111,10 +111,11 @@ type Ledger interface {
 	Prune(ctx context.Context, before map[string]time.Time) (int64, error)
 
 	// Erase removes what names a person from stored events, in one commit, and says
-	// of how many: the user id; the session ids of the person's events, from whatever event has
-	// them; tags whose value is the id; metadata. The person's events are those with the id
-	// as user or as the value of a tag, and those of their sessions that name no other
-	// user. Costs and identities stay: no total moves, and a retry stays a
+	// of how many: the user id; the session ids of the person's events, from whatever
+	// event has them; tags whose value is the id; metadata; prompts, whose texts and
+	// vectors go too where no other event has them. The person's events are those with
+	// the id as user or as the value of a tag, and those of their sessions that name no
+	// other user. Costs and identities stay: no total moves, and a retry stays a
 	// duplicate, which brings nothing back.
 	Erase(ctx context.Context, who Erasure) (int64, error)
 

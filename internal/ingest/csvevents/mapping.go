@@ -80,7 +80,7 @@ var aliases = map[string]string{"latency": "latencyMs"}
 // results are members and columns of the program's own exports that are made of
 // an event, not sent with it.
 var results = []string{
-	"id", "providerId", "modelId", "cost", "costSource", "priceId", "fallback", "costByClass", "cacheSavings", "receivedAt", "lines", "nextCursor",
+	"id", "providerId", "modelId", "cost", "costSource", "priceId", "fallback", "costByClass", "cacheSavings", "receivedAt", "promptId", "promptBytes", "lines", "nextCursor",
 }
 
 // target is where a value goes: a field, or a name below usage or tags.

@@ -33,6 +33,7 @@ func (e *Engine) Erase(ctx context.Context, who store.Erasure) (erased int64, er
 		}
 		err := w.seal(ctx, w.e.last.Load()+1, changed)
 		w.e.tags.forget() // numbers of sets that are gone
+		w.e.prompts.forget()
 		return err
 	})
 	return erased, err
@@ -54,7 +55,7 @@ func (w *writer) erase(ctx context.Context, who store.Erasure) (n int64, touched
 	for _, text := range []string{
 		`CREATE OR REPLACE TEMP TABLE erased_sets (was BIGINT, now BIGINT)`,
 		`CREATE OR REPLACE TEMP TABLE erased_sessions (session_id VARCHAR)`,
-		`CREATE OR REPLACE TEMP TABLE erased_events (ts TIMESTAMP, id UUID)`,
+		`CREATE OR REPLACE TEMP TABLE erased_events (ts TIMESTAMP, id UUID, prompt_id UUID)`,
 	} {
 		if err := w.exec(ctx, text); err != nil {
 			return 0, false, err
@@ -70,7 +71,7 @@ func (w *writer) erase(ctx context.Context, who store.Erasure) (n int64, touched
 	}{
 		{`INSERT INTO erased_sessions SELECT DISTINCT session_id FROM events WHERE session_id IS NOT NULL AND ` + person + scope, with(who.UserID)},
 		// What is in a session of theirs and names nobody else is theirs too.
-		{`INSERT INTO erased_events SELECT ts, id FROM events WHERE (` + person + ` OR user_id IS NULL AND session_id IN (SELECT session_id FROM erased_sessions))` + scope, with(who.UserID)},
+		{`INSERT INTO erased_events SELECT ts, id, prompt_id FROM events WHERE (` + person + ` OR user_id IS NULL AND session_id IN (SELECT session_id FROM erased_sessions))` + scope, with(who.UserID)},
 	} {
 		if err := w.exec(ctx, step.text, step.args...); err != nil {
 			return 0, false, err
@@ -85,7 +86,10 @@ func (w *writer) erase(ctx context.Context, who store.Erasure) (n int64, touched
 		args []any
 	}{
 		{`UPDATE events SET tagset = nullif(s.now, 0) FROM erased_sets s WHERE events.tagset = s.was` + scope, args},
-		{`UPDATE events SET metadata = NULL FROM erased_events e WHERE events.ts = e.ts AND events.id = e.id AND metadata IS NOT NULL`, nil},
+		{`UPDATE events SET metadata = NULL, prompt_id = NULL FROM erased_events e WHERE events.ts = e.ts AND events.id = e.id AND (metadata IS NOT NULL OR events.prompt_id IS NOT NULL)`, nil},
+		{`DELETE FROM prompts WHERE id IN (SELECT prompt_id FROM erased_events WHERE prompt_id IS NOT NULL) AND id NOT IN (SELECT prompt_id FROM events WHERE prompt_id IS NOT NULL)`, nil},
+		{`DELETE FROM embed_queue WHERE id NOT IN (SELECT id FROM prompts)`, nil},
+		{`DELETE FROM vectors WHERE id NOT IN (SELECT id FROM prompts)`, nil},
 		{`UPDATE events SET session_id = NULL WHERE session_id IN (SELECT session_id FROM erased_sessions)` + scope, args},
 		{`UPDATE events SET user_id = NULL WHERE user_id = ?` + scope, with(who.UserID)},
 		// Sets that another project still uses stay; those of removed events go.

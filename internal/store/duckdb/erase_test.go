@@ -36,7 +36,7 @@ func filesWith(t *testing.T, dir, text string) (found []string) {
 }
 
 // After an erasure no file of the directory holds the person's id, their session
-// or what came as metadata: no page that is not used any more, and no log.
+// what came as metadata or as prompt: no page that is not used any more, and no log.
 func TestErasedIsInNoFile(t *testing.T) {
 	dir := t.TempDir()
 	e, err := Open(t.Context(), Options{Dir: dir})
@@ -44,7 +44,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	marks := []string{"person-4711-of-interest", "session-0815-of-theirs", "metadata-about-them"}
+	marks := []string{"person-4711-of-interest", "session-0815-of-theirs", "metadata-about-them", "prompt-about-them"}
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	var sent []usage.Record
 	for round := range 5 {
@@ -57,6 +57,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 			if i%50 == 7 {
 				recs[i].UserID, recs[i].SessionID, recs[i].Metadata = marks[0], marks[1], []byte(`{"about":"`+marks[2]+`"}`)
 				recs[i].Tags = map[string]string{"who": marks[0], "team": "red"}
+				recs[i].Prompt, recs[i].PromptID, recs[i].PromptBytes = marks[3], usage.ID{1}, int64(len(marks[3]))
 			}
 			recs[i].Classes[usage.ClassUnsplit] = 7
 			recs[i].ID = recs[i].Identity()
@@ -118,6 +119,9 @@ func TestErasedIsInNoFile(t *testing.T) {
 	}
 	if n, err := e.Prune(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 18000 {
 		t.Fatalf("pruned %d, %v", n, err)
+	}
+	if n, err := e.PrunePrompts(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 1 {
+		t.Fatalf("pruned %d prompts, %v", n, err)
 	}
 	if n, err := e.Erase(t.Context(), store.Erasure{UserID: marks[0]}); err != nil || n != 0 {
 		t.Fatalf("erased from %d events, %v; want 0", n, err)

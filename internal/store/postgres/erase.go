@@ -58,8 +58,17 @@ func erase(ctx context.Context, tx pgx.Tx, who store.Erasure) (erased int64, tou
 	if err := tx.QueryRow(ctx, `SELECT count(*) FROM events WHERE `+theirs+scope, who.UserID, who.Project, was, sessions).Scan(&erased); err != nil || erased == 0 && len(was) == 0 {
 		return 0, false, err
 	}
+	rows, err = tx.Query(ctx, `SELECT DISTINCT prompt_id FROM events WHERE prompt_id IS NOT NULL AND `+theirs+scope, who.UserID, who.Project, was, sessions)
+	if err != nil {
+		return 0, false, fmt.Errorf("erase: %w", err)
+	}
+	prompts, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return 0, false, fmt.Errorf("erase: %w", err)
+	}
 	if _, err := tx.Exec(ctx, `UPDATE events SET
 			metadata = CASE WHEN `+theirs+` THEN NULL ELSE metadata END,
+			prompt_id = CASE WHEN `+theirs+` THEN NULL ELSE prompt_id END,
 			session_id = CASE WHEN session_id = ANY($4) THEN NULL ELSE session_id END,
 			user_id = nullif(user_id, $1),
 			tagset = CASE WHEN tagset = ANY($3) THEN (SELECT nullif(s.now, 0) FROM unnest($3, $5::BIGINT[]) AS s (was, now) WHERE s.was = tagset) ELSE tagset END
@@ -67,6 +76,9 @@ func erase(ctx context.Context, tx pgx.Tx, who store.Erasure) (erased int64, tou
 		return 0, false, fmt.Errorf("erase: %w", err)
 	}
 	touched = erased > 0
+	if _, err := tx.Exec(ctx, `DELETE FROM prompts WHERE id = ANY($1) AND NOT EXISTS (SELECT 1 FROM events WHERE events.prompt_id = prompts.id)`, prompts); err != nil {
+		return 0, false, fmt.Errorf("erase prompts: %w", err)
+	}
 	// Sets that another project still uses stay; those of removed events go.
 	for _, text := range []string{
 		`DELETE FROM tags WHERE tagset = ANY($1) AND NOT EXISTS (SELECT 1 FROM events WHERE events.tagset = tags.tagset)`,
@@ -192,7 +204,7 @@ func (e *Engine) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	steps := []string{`VACUUM (FULL, ANALYZE) tags`, `VACUUM (FULL, ANALYZE) tagsets`, `ANALYZE events`, `VACUUM FULL pg_catalog.pg_statistic`}
+	steps := []string{`VACUUM (FULL, ANALYZE) prompts`, `VACUUM (FULL, ANALYZE) embed_queue`, `VACUUM (FULL, ANALYZE) vectors`, `VACUUM (FULL, ANALYZE) tags`, `VACUUM (FULL, ANALYZE) tagsets`, `ANALYZE events`, `VACUUM FULL pg_catalog.pg_statistic`}
 	for _, table := range slices.Backward(tables) {
 		steps = slices.Insert(steps, 0, `VACUUM (FULL, ANALYZE) `+table)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // After an erasure no file of a table, of an index or of the statistics holds the
-// person's id, their session or what came as metadata.
+// person's id, their session, what came as metadata or as prompt.
 func TestErasedIsInNoFile(t *testing.T) {
 	url := schemaURL(t, t.Name())
 	e := open(t, postgres.Options{URL: url})
@@ -25,7 +25,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	marks := []string{"person-4711-of-interest", "session-0815-of-theirs", "metadata-about-them"}
+	marks := []string{"person-4711-of-interest", "session-0815-of-theirs", "metadata-about-them", "prompt-about-them"}
 	at := time.Date(2026, 3, 25, 0, 0, 0, 0, time.UTC) // into the next month
 	recs := make([]usage.Record, 3000)
 	for i := range recs {
@@ -36,6 +36,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 		if i%10 == 7 {
 			recs[i].UserID, recs[i].SessionID, recs[i].Metadata = marks[0], marks[1], []byte(`{"about":"`+marks[2]+`"}`)
 			recs[i].Tags = map[string]string{"who": marks[0], "team": "red"}
+			recs[i].Prompt, recs[i].PromptID, recs[i].PromptBytes = fmt.Sprint("please ", i, marks[3]), usage.ID{1, byte(i), byte(i >> 8)}, 20
 		}
 		recs[i].ID = recs[i].Identity()
 	}
@@ -73,7 +74,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 	}
 	for _, mark := range marks {
 		t.Logf("%s is in %v", mark, filesWith(mark))
-		if len(filesWith(mark)) < 2 {
+		if n := len(filesWith(mark)); n == 0 || n == 1 && mark != marks[3] { // all prompts differ: no statistics
 			t.Fatalf("%s is in no file: the search finds nothing", mark)
 		}
 	}
@@ -113,6 +114,9 @@ func TestErasedIsInNoFile(t *testing.T) {
 	}
 	if n, err := e.Prune(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 3100 {
 		t.Fatalf("pruned %d, %v", n, err)
+	}
+	if n, err := e.PrunePrompts(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 10 {
+		t.Fatalf("pruned %d prompts, %v", n, err)
 	}
 	if len(filesWith(marks[0])) == 0 {
 		t.Fatal("pruning left no tags: the next check finds nothing")

@@ -30,7 +30,7 @@ func Erase(records []usage.Record, who store.Erasure) ([]usage.Record, int64) {
 		}
 		if named(r) || r.UserID == "" && sessions[r.SessionID] {
 			erased++
-			r.Metadata = nil
+			r.Metadata, r.Prompt, r.PromptID = nil, "", usage.ID{}
 		}
 		if sessions[r.SessionID] {
 			r.SessionID = ""

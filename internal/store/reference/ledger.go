@@ -264,3 +264,21 @@ func (l *Ledger) GetPrompt(_ context.Context, project string, id usage.ID) (stor
 	}
 	return store.Prompt{}, fault.New(fault.NotFound, "there is no text of the prompt %s", id)
 }
+
+// PrunePrompts drops the texts as store.Prompts does.
+func (l *Ledger) PrunePrompts(_ context.Context, before map[string]time.Time) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	used, gone := map[usage.ID]bool{}, map[usage.ID]bool{}
+	for i := range l.records {
+		if r := &l.records[i]; !r.Timestamp.Before(before[r.Project]) {
+			used[r.PromptID] = true
+		}
+	}
+	for i := range l.records {
+		if r := &l.records[i]; r.Prompt != "" && !used[r.PromptID] {
+			r.Prompt, gone[r.PromptID] = "", true
+		}
+	}
+	return int64(len(gone)), nil
+}

@@ -20,6 +20,9 @@ func testErase(t *testing.T, open Opener) {
 	recs := make([]usage.Record, 600)
 	for i := range recs {
 		recs[i] = random(r, i)
+		if r.IntN(3) == 0 {
+			recs[i] = prompted(recs[i], fmt.Sprint("question ", r.IntN(150)))
+		}
 		if recs[i].UserID != "" {
 			recs[i].SessionID = fmt.Sprint(recs[i].UserID, "-", r.IntN(3))
 		}
@@ -38,10 +41,22 @@ func testErase(t *testing.T, open Opener) {
 		}
 		recs = want
 		wantAnswers(t, e, recs)
+		wantTexts(t, e, sent, recs)
 		wantTotals(t, e, sent)
 		if got, err := e.Erase(ctx(t), who); err != nil || got != 0 {
 			t.Fatalf("%+v again: %d events, %v", who, got, err)
 		}
+	}
+	list, err := e.ListPrompts(ctx(t), "", usage.ID{}, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors := make([]store.PromptVector, len(list))
+	for i, p := range list {
+		vectors[i] = store.PromptVector{Project: p.Project, ID: p.ID, Vector: []float32{1, 0}}
+	}
+	if _, err := e.PutVectors(ctx(t), "x", vectors); err != nil {
+		t.Fatal(err)
 	}
 	before := ask(t, e, analytics.Query{})
 	check(store.Erasure{UserID: "nobody"})
@@ -65,6 +80,33 @@ func testErase(t *testing.T, open Opener) {
 	e = reopen(t, open, dir)
 	wantAnswers(t, e, append(recs, late))
 	wantAll(t, e, sent, store.Duplicate)
+}
+
+// wantTexts checks that the texts that were sent are kept while an event has them,
+// and no longer.
+func wantTexts(t *testing.T, e store.Engine, sent, left []usage.Record) {
+	t.Helper()
+	has := map[usage.ID]bool{}
+	for i := range left {
+		has[left[i].PromptID] = true
+	}
+	var texts []string
+	seen := map[usage.ID]bool{}
+	for i := range sent {
+		if r := &sent[i]; r.Prompt != "" && has[r.PromptID] && !seen[r.PromptID] {
+			seen[r.PromptID] = true
+			texts = append(texts, r.Prompt)
+		}
+	}
+	wantPrompts(t, e, "", texts...)
+	vectors, err := e.ListVectors(ctx(t), "x", 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := e.QueueSize(ctx(t))
+	if n := int(waiting) + len(vectors); err != nil || n != len(texts) {
+		t.Fatalf("%d vectors and %d prompts that wait for one, %v; want %d in all", len(vectors), waiting, err, len(texts))
+	}
 }
 
 // Nobody is turned away while the files are written anew.
