@@ -65,6 +65,10 @@ lint: compiler ## Run the linters and look for known vulnerabilities
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	@GO='$(GO)' sh tools/govulncheck.sh
 
+.PHONY: sbom
+sbom: build ## Write bin/costprof.cdx.json: what the program is made of, as CycloneDX
+	$(TOOL) cyclonedx-gomod bin -json -std $(if $(VERSION),-version $(VERSION)) -output bin/costprof.cdx.json bin/costprof
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(TOOL) gofumpt -w .
