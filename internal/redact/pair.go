@@ -45,7 +45,7 @@ func underscoredOrDashed(c byte) bool { return dashed[c] }
 var secretNames = [...]string{
 	"apikey", "accesskey", "secretkey", "accountkey", "subscriptionkey", "privatekey", "encryptionkey", "signingkey",
 	"accesstoken", "authtoken", "refreshtoken", "sessiontoken", "apitoken", "bearertoken",
-	"clientsecret", "apisecret", "appsecret", "sharedsecret", "signingsecret", "authorization",
+	"secret", "authorization",
 }
 
 // secretName says whether a name is that of a secret.
