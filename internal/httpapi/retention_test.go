@@ -3,10 +3,12 @@ package httpapi
 import (
 	"bytes"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/costprof/costprof/internal/auth"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 // What is older than its project keeps is refused and removed; the days answer as
@@ -38,9 +40,16 @@ func TestRetention(t *testing.T) {
 	}
 	before := totals()
 
-	for _, bad := range []string{`{}`, `{"eventDays":-1}`, `{"eventDays":1.5}`, `{"eventDays":36501}`, `{"eventDays":"30"}`, `{"project":" ","eventDays":1}`, `{"days":3}`} {
-		put(bad, 400)
+	long := strings.Repeat("x", usage.MaxIDLength+1)
+	for bad, says := range map[string]string{
+		`{}`: `"eventDays":["or promptDays is required"]`, `{"eventDays":-1}`: "eventDays", `{"eventDays":1.5}`: "eventDays", `{"eventDays":36501}`: "must be between 0 (for ever) and 36500, or null",
+		`{"promptDays":36501}`: "promptDays", `{"eventDays":"30"}`: "eventDays", `{"project":" ","eventDays":1}`: "must name a project", `{"eventDays":1,"days":3}`: `"days"`,
+		`{"project":"` + long + `","eventDays":1}`: `"project"`, `{"project":1,"eventDays":1}`: `"project"`,
+	} {
+		put(bad, 400).says(says)
 	}
+	f.get("/api/v1/admin/retention?days=3").want(400).says(`"days"`)
+	f.get("/api/v1/admin/retention").want(200).says(`"data":[]`)
 	put(`{"project":"shop","eventDays":30}`, 200).says(`"project":"shop","eventDays":30,"promptDays":null`)
 	f.get("/api/v1/admin/audit").want(200).says(`"retention.set"`, `"eventDays":30`, `"project":"shop"`)
 	f.post("/api/v1/events", batch(event(9), old)).want(400).says("events[1].timestamp", "is older than the project's retention")
@@ -165,9 +174,14 @@ func TestErase(t *testing.T) {
 		t.Helper()
 		return f.post("/api/v1/admin/erase", body, append(who, admin)[0]).want(status)
 	}
-	for _, bad := range []string{`{}`, `{"userId":""}`, `{"userId":" "}`, `{"userId":1}`, `{"userId":"a","project":" "}`, `{"userId":"a","reason":"x"}`} {
-		erase(bad, 400)
+	long := strings.Repeat("x", usage.MaxIDLength+1)
+	for bad, says := range map[string]string{
+		`{}`: `"userId"`, `{"userId":""}`: `"userId"`, `{"userId":" "}`: `"userId"`, `{"userId":1}`: `"userId"`, `{"userId":"` + long + `"}`: `"userId"`,
+		`{"userId":"a","project":" "}`: `"project":["must name a project`, `{"userId":"a","project":"` + long + `"}`: `"project"`, `{"userId":"a","reason":"x"}`: `"reason"`,
+	} {
+		erase(bad, 400).says(says)
 	}
+	f.get("/api/v1/jobs", admin).want(200).says(`"data":[]`)
 	erase(`{"userId":"`+person+`","project":"b"}`, 403, as(auth.Admin, "a"))
 	erase(`{"userId":"`+person+`"}`, 202, as(auth.Admin, "a")).says(`"events":1`)
 	f.get("/api/v1/analytics/users", admin).want(200).says(person)
