@@ -60,6 +60,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		return nil, nil, err
 	}
 	metrics := httpapi.NewMetrics(p.Version)
+	var vectors *embedding // made of the pipeline, which tells it what came
 	pipeline := ingest.New(ingest.Params{
 		Ledger:   engine,
 		Book:     func() ingest.Book { return prices.Book() },
@@ -69,12 +70,16 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Announce: func(commit int64, stored []usage.Record) {
 			metrics.Stored(stored)
 			hub.Announce(commit, stored)
+			vectors.hear(stored)
 		},
 		Guard:         texts,
 		OldestAllowed: keeping.OldestAllowed,
 		TooOld:        keeping.Refresh,
 		Stale:         prices.Recheck,
 	})
+	if vectors, err = newEmbedding(p, engine, locks, pipeline); err != nil {
+		return nil, nil, err
+	}
 	api, err := httpapi.New(httpapi.Params{
 		Ingest:         pipeline,
 		Prices:         prices,
@@ -89,6 +94,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		Retention:      keeping,
 		Capture:        texts,
 		Texts:          engine,
+		Similar:        vectors,
 		Backups:        engine,
 		Limits:         limits,
 		IngestMemory:   int64(c.IngestMemory),
@@ -103,7 +109,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	if err != nil {
 		return nil, nil, err
 	}
-	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "retention": keeping.Run, "prompts": texts.Run, "memory": giveBack}
+	workers := map[string]worker{"prices": prices.Run, "prices of others": prices.Follow, "live": hub.Run, "access": access.Run, "retention": keeping.Run, "prompts": texts.Run, "embedding": vectors.run, "vectors": vectors.similar.Run, "memory": giveBack}
 	maps.Copy(workers, common.workers)
 	return api, workers, nil
 }

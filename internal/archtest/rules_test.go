@@ -28,6 +28,7 @@ var relatives = map[string][]string{
 	"store/duckdb":      {"store/sqlquery", "store/dedupe"},
 	"store/storetest":   {"store/reference"},
 	"ingest/csvevents":  {"ingest/textrows"},
+	"prompts/similar":   {"prompts/index"},
 	"ingest/calllog":    {"ingest/textrows"},
 	"pricing/bookbuild": {"pricing/genaiprices"},                    // a command that builds the book
 	"pricing/pricelist": {"pricing/genaiprices", "pricing/litellm"}, // the only list of formats

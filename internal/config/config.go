@@ -71,6 +71,10 @@ type Config struct {
 
 	CapturePrompts Switch `name:"capture-prompts" env:"COSTPROF_CAPTURE_PROMPTS" default:"false" help:"Keep the texts of prompts, redacted, of every project for which nothing else was set (costprof capture)."`
 
+	OpenAIKey      string `name:"openai-api-key" env:"OPENAI_API_KEY" placeholder:"SECRET" help:"Embed prompts with OpenAI, or with whoever --openai-base-url names, instead of locally; better in the environment than in a flag."`
+	OpenAIBaseURL  string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"URL" help:"A server that speaks the interface of OpenAI (default https://api.openai.com/v1)."`
+	EmbeddingModel string `name:"embedding-model" env:"EMBEDDING_MODEL" default:"text-embedding-3-small" placeholder:"NAME" help:"Model that it embeds prompts with."`
+
 	MemoryLimit Size `name:"memory-limit" env:"COSTPROF_MEMORY_LIMIT" default:"700MiB" help:"Most memory for the engine of the embedded ledger."`
 }
 
@@ -103,6 +107,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	if err := c.validateAccess(); err != nil {
+		return err
+	}
+	if err := c.validateEmbedding(); err != nil {
 		return err
 	}
 	if _, ok := logLevels[c.LogLevel]; !ok {

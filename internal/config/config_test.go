@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 		LogLevel: "info", LogFormat: "text",
 		HeaderTimeout: 10 * time.Second, BodyTimeout: time.Minute, RequestTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, ShutdownGrace: 20 * time.Second,
-		IngestMemory: 128 << 20, IngestQueueWait: 5 * time.Second, SSEMaxConnections: 1000, MemoryLimit: 700 << 20,
+		IngestMemory: 128 << 20, IngestQueueWait: 5 * time.Second, SSEMaxConnections: 1000, EmbeddingModel: "text-embedding-3-small", MemoryLimit: 700 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -215,6 +215,9 @@ func TestBadSettings(t *testing.T) {
 		{name: "unknown flag", args: []string{"--encryption-key=x"}, want: []string{"encryption-key"}},
 		{name: "key's role", env: map[string]string{"API_KEYS": "one,two:root"}, want: []string{"API_KEYS", "key 2 of 2", "viewer"}},
 		{name: "key's project", env: map[string]string{"API_KEYS": "one:viewer:"}, want: []string{"API_KEYS", "empty project"}},
+		{name: "key with a line end", env: map[string]string{"OPENAI_API_KEY": "sk-4711\n"}, want: []string{"OPENAI_API_KEY", "blanks"}},
+		{name: "base URL", env: map[string]string{"OPENAI_BASE_URL": "https://me:sk-4711@host/v1"}, want: []string{"OPENAI_BASE_URL", "without a user"}},
+		{name: "no model", env: map[string]string{"EMBEDDING_MODEL": " "}, want: []string{"EMBEDDING_MODEL", "must name a model"}},
 		{name: "short secret", env: map[string]string{"JWT_SECRET": "short"}, want: []string{"JWT_SECRET", "32 bytes"}},
 		{name: "audience alone", env: map[string]string{"OIDC_AUDIENCE": "x"}, want: []string{"OIDC_AUDIENCE", "OIDC_ISSUER"}},
 		{name: "issuer alone", env: map[string]string{"OIDC_ISSUER": "https://id.example.com"}, want: []string{"OIDC_AUDIENCE"}},

@@ -117,7 +117,7 @@ func (f *fixture) askBriefly(method, target, body string, options ...option) *an
 }
 
 var rightsWanted = map[string]auth.Right{
-	"post-events": auth.Send, "list-events": auth.Read, "get-event": auth.Read, "get-events": auth.Read, "list-traces": auth.Read, "get-trace": auth.Read,
+	"post-events": auth.Send, "list-events": auth.Read, "get-event": auth.Read, "get-events": auth.Read, "get-similar-prompts": auth.Read, "get-similar-prompts-of": auth.Read, "get-prompt-clusters": auth.Read, "list-traces": auth.Read, "get-trace": auth.Read,
 	"get-cost-breakdown": auth.Read, "get-features": auth.Read, "get-models": auth.Read, "get-users": auth.Read,
 	"get-timeseries": auth.Read, "get-compare": auth.Read, "get-flamegraph": auth.Read, "get-prompts": auth.Read,
 	"get-prices": auth.Read, "put-price": auth.Edit, "delete-price": auth.Edit, "quote": auth.Quote, "explain-price": auth.Read,

@@ -49,6 +49,7 @@ type fixture struct {
 	catalog *memoryCatalog
 	keeping *retention.Service
 	texts   *prompts.Service
+	similar *fakeSimilar
 	live    *live.Hub
 	log     *bytes.Buffer
 	doc     *openapi3.T
@@ -83,7 +84,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, ledger: &reference.Ledger{}, engine: &fakeEngine{}, log: &bytes.Buffer{}, now: noon}
+	f := &fixture{T: t, ledger: &reference.Ledger{}, engine: &fakeEngine{}, similar: &fakeSimilar{}, log: &bytes.Buffer{}, now: noon}
 	f.catalog = &memoryCatalog{}
 	clock := func() time.Time { return f.now }
 	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -97,7 +98,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 		t.Fatal(err)
 	}
 	p := Params{
-		Live: f.live, Capture: f.texts, Texts: f.ledger,
+		Live: f.live, Capture: f.texts, Texts: f.ledger, Similar: f.similar,
 		Ingest: ingest.New(ingest.Params{
 			Guard:         f.texts,
 			Announce:      f.live.Announce,

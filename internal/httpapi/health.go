@@ -29,7 +29,7 @@ type health struct {
 type services struct {
 	Database string `json:"database" enum:"ok,degraded,unavailable"`
 	Cache    string `json:"cache" enum:"ok,degraded,in-process" doc:"Redis: ok, or degraded while it is away; in-process without one."`
-	AI       string `json:"ai" enum:"off"`
+	AI       string `json:"ai" enum:"ok,degraded,local" doc:"Who embeds prompts: ok, or degraded while it does not answer; local without a key."`
 	MCP      string `json:"mcp" enum:"off"`
 }
 
@@ -66,7 +66,7 @@ func (s *server) healthRoutes() []*route {
 func (s *server) newHealth() health {
 	return health{
 		Status: "ok", Timestamp: s.now().UTC(), Version: s.version, Ledger: s.ledger,
-		Services: services{Database: "ok", Cache: s.cacheState(), AI: "off", MCP: "off"},
+		Services: services{Database: "ok", Cache: s.cacheState(), AI: s.aiState(), MCP: "off"},
 	}
 }
 
@@ -78,6 +78,17 @@ func (s *server) cacheState() string {
 		return "ok"
 	}
 	return "degraded"
+}
+
+// aiState does not make the server degraded: everything but new similarities goes on.
+func (s *server) aiState() string {
+	switch st := s.similar.Embedding(); {
+	case st.Error != "":
+		return "degraded"
+	case st.Charged:
+		return "ok"
+	}
+	return "local"
 }
 
 func (s *server) getHealth(w http.ResponseWriter, r *http.Request) {

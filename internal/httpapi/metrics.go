@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -133,6 +134,30 @@ func (m *Metrics) watch(c Cache) {
 			Name: "costprof_cache_failures_total", Help: "Commands that Redis did not answer, or not in time.",
 		}, func() float64 { return float64(c.Failed()) }),
 	)
+}
+
+// embedding shows how far the embedding of prompts is.
+func (m *Metrics) embedding(e Similar) {
+	number := func(name, help string, of func(Embedding) int64) {
+		read := func() float64 { return float64(of(e.Embedding())) }
+		if strings.HasSuffix(name, "_total") {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+			return
+		}
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	number("costprof_embedding_queued_prompts", "Prompts that wait for a vector, as of some seconds ago.", func(s Embedding) int64 { return max(0, s.Waiting) })
+	number("costprof_embedding_indexed_prompts", "Prompts that can be found by likeness.", func(s Embedding) int64 { return s.Indexed })
+	number("costprof_embedding_prompts_total", "Prompts embedded by this server.", func(s Embedding) int64 { return s.Embedded })
+	number("costprof_embedding_requests_total", "Requests to the embedder.", func(s Embedding) int64 { return s.Requests })
+	number("costprof_embedding_failures_total", "Those of them that failed.", func(s Embedding) int64 { return s.Failures })
+	number("costprof_embedding_tokens_total", "Tokens that it counted.", func(s Embedding) int64 { return s.InputTokens })
+	number("costprof_embedding_down", "1 while prompts cannot be embedded.", func(s Embedding) int64 {
+		if s.Error != "" {
+			return 1
+		}
+		return 0
+	})
 }
 
 // Stored counts newly stored events; ingest announces them.

@@ -14,6 +14,7 @@ func (s *server) routes() []*route {
 	var rs []*route
 	rs = append(rs, s.ingestRoutes()...)
 	rs = append(rs, s.analyticsRoutes()...)
+	rs = append(rs, s.similarRoutes()...)
 	rs = append(rs, s.streamRoutes()...)
 	rs = append(rs, s.traceRoutes()...)
 	rs = append(rs, s.exportRoutes()...)

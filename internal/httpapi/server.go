@@ -54,6 +54,8 @@ type Params struct {
 	Retention Retention
 	Capture   Capture
 	Texts     Texts
+	// Similar compares prompts.
+	Similar Similar
 	Backups   Backups
 	Limits    Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
@@ -92,6 +94,7 @@ type server struct {
 	keeping  Retention
 	capture  Capture
 	texts    Texts
+	similar  Similar
 	backups  Backups
 	limits   Limits
 	bodies   bodies
@@ -122,7 +125,7 @@ const busyStoring = "The server is busy storing other batches; nothing of this o
 func New(p Params) (*API, error) {
 	s := &server{
 		ingest: p.Ingest, prices: p.Prices, reports: p.Reports, live: p.Live, engine: p.Engine, cache: p.Cache, metrics: p.Metrics,
-		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, capture: p.Capture, texts: p.Texts, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log, level: p.Level,
+		access: p.Access, auth: p.Auth, audit: p.Audit, keeping: p.Retention, capture: p.Capture, texts: p.Texts, similar: p.Similar, backups: p.Backups, limits: p.Limits, timeout: p.RequestTimeout, version: p.Version, ledger: p.Ledger, now: p.Now, log: p.Log, level: p.Level,
 		recheck: recheckStream,
 		bodies:  bodies{budget: newBudget(p.IngestMemory, p.IngestWait, busyStoring)},
 		answers: newAnswers(p.RequestTimeout / 2), exports: newBudget(maxExports, p.RequestTimeout/2, busyExporting),
@@ -131,6 +134,7 @@ func New(p Params) (*API, error) {
 	s.metrics.follow(s.live)
 	s.metrics.watch(s.cache)
 	s.metrics.writing(s.exports)
+	s.metrics.embedding(s.similar)
 	var err error
 	routes := s.routes()
 	if s.document, err = s.mount(routes); err != nil {

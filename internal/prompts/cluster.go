@@ -63,3 +63,12 @@ func dot(a, b []float32) float32 {
 	}
 	return s[0] + s[1] + s[2] + s[3]
 }
+
+// Similarity is the cosine of two prompts' vectors, 1 of a prompt with itself and
+// 0 where there is none.
+func Similarity(a, b Item) float32 {
+	if a.ID == b.ID {
+		return 1
+	}
+	return max(0, min(1, dot(a.Vector, b.Vector)))
+}

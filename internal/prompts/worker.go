@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 )
 
@@ -316,6 +317,11 @@ func (w *Worker) record(ctx context.Context, s Spent) error {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := w.Record(ctx, s)
 		if err == nil {
+			return nil
+		}
+		if fault.CodeOf(err) == fault.Invalid {
+			// No later try is better, and the prompts need not wait for it.
+			w.Log.Error("what embedding cost is not recorded", "error", err, "tokens", s.InputTokens, "project", s.Project)
 			return nil
 		}
 		if ctx.Err() == nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
 )
 
@@ -29,4 +31,23 @@ type Prompts interface {
 	// PrunePrompts removes the texts of each project's prompts to which no event of
 	// its time or later refers, and says how many there were.
 	PrunePrompts(ctx context.Context, before map[string]time.Time) (int64, error)
+}
+
+// PromptUse is what the calls with a prompt add up to.
+type PromptUse struct {
+	// ID is the prompt's.
+	ID usage.ID
+	// Calls and Cost leave out spans that only sum their children.
+	Calls int64
+	Cost  money.Total
+	// Event, Feature, Model and Last are of the latest call.
+	Event          usage.ID
+	Feature, Model string
+	Last           time.Time
+}
+
+// Uses answers who used a prompt.
+type Uses interface {
+	// PromptUses gives, of the listed prompts, those that selected calls have, by id.
+	PromptUses(ctx context.Context, ids []usage.ID, f analytics.Filter) ([]PromptUse, error)
 }

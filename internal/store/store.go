@@ -200,6 +200,7 @@ type Catalog interface {
 	Settings
 	Retentions
 	Prompts
+	Uses
 	Vectors
 }
 

@@ -61,9 +61,9 @@ type Vectors interface {
 	// Requeue queues all prompts that have no vector of this embedder and are not
 	// queued, and says how many it queued.
 	Requeue(ctx context.Context, embedder string) (int64, error)
-	// GetVector gives the vector of a prompt; fault.NotFound when it has none of this
+	// GetVectors gives the vectors of those of the prompts that have one of this
 	// embedder.
-	GetVector(ctx context.Context, id usage.ID, embedder string) ([]float32, error)
+	GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error)
 	// ListVectors gives vectors of an embedder in the order in which they were stored,
 	// those behind after, which is the Seq of the last one known; 0 starts.
 	ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]PromptVector, error)

@@ -11,7 +11,6 @@ import (
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -133,20 +132,31 @@ func (e *Engine) Requeue(ctx context.Context, embedder string) (n int64, err err
 	return n, err
 }
 
-// GetVector implements store.Vectors.
-func (e *Engine) GetVector(ctx context.Context, id usage.ID, embedder string) (v []float32, err error) {
-	err = e.read(ctx, func(db querier, _ position) error {
-		var b []byte
-		err := db.QueryRowContext(ctx, `SELECT vector FROM vectors WHERE id = '`+uuidText(id)+`'::UUID AND embedder = ?`, embedder).Scan(&b)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no vector of the prompt %s", id)
+// GetVectors implements store.Vectors.
+func (e *Engine) GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error) {
+	out := map[usage.ID][]float32{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	err := e.read(ctx, func(db querier, _ position) error {
+		rows, err := db.QueryContext(ctx, `SELECT id, vector FROM vectors WHERE embedder = ? AND id IN (`+uuidList(ids)+`)`, embedder)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			v, err = store.DecodeVector(b)
+		defer rows.Close()
+		for rows.Next() {
+			var id usage.ID
+			var b []byte
+			if err := rows.Scan((*duck.UUID)(&id), &b); err != nil {
+				return err
+			}
+			if out[id], err = store.DecodeVector(b); err != nil {
+				return err
+			}
 		}
-		return err
+		return rows.Err()
 	})
-	return v, err
+	return out, err
 }
 
 // ListVectors implements store.Vectors.

@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -89,20 +87,27 @@ func (e *Engine) Requeue(ctx context.Context, embedder string) (n int64, err err
 	return n, err
 }
 
-// GetVector implements store.Vectors.
-func (e *Engine) GetVector(ctx context.Context, id usage.ID, embedder string) (v []float32, err error) {
-	err = e.catalog(ctx, func(db *pgxConn) error {
+// GetVectors implements store.Vectors.
+func (e *Engine) GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error) {
+	list := make([][16]byte, len(ids))
+	for i, id := range ids {
+		list[i] = id
+	}
+	out := map[usage.ID][]float32{}
+	err := e.catalog(ctx, func(db *pgxConn) error {
+		rows, err := db.Query(ctx, `SELECT id, vector FROM vectors WHERE id = ANY($1) AND embedder = $2`, list, embedder)
+		if err != nil {
+			return err
+		}
+		var id [16]byte
 		var b []byte
-		err := db.QueryRow(ctx, `SELECT vector FROM vectors WHERE id = $1 AND embedder = $2`, [16]byte(id), embedder).Scan(&b)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no vector of the prompt %s", id)
-		}
-		if err == nil {
-			v, err = store.DecodeVector(b)
-		}
+		_, err = pgx.ForEachRow(rows, []any{&id, &b}, func() (err error) {
+			out[id], err = store.DecodeVector(b)
+			return err
+		})
 		return err
 	})
-	return v, err
+	return out, err
 }
 
 // ListVectors implements store.Vectors.

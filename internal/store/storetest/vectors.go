@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -93,11 +94,11 @@ func testVectors(t *testing.T, open Opener) {
 				t.Fatalf("a vector of %s in %s, or it came twice", got.ID, got.Project)
 			}
 			wantVector(t, got.Vector, want[i].Vector)
-			alone, err := e.GetVector(ctx(t), got.ID, embedder)
-			if err != nil {
-				t.Fatal(err)
+			alone, err := e.GetVectors(ctx(t), []usage.ID{{8}, got.ID}, embedder)
+			if err != nil || len(alone) != 1 {
+				t.Fatal(len(alone), err)
 			}
-			wantVector(t, alone, want[i].Vector)
+			wantVector(t, alone[got.ID], want[i].Vector)
 			want = slices.Delete(slices.Clone(want), i, i+1)
 		}
 		if len(want) > 0 {
@@ -111,8 +112,11 @@ func testVectors(t *testing.T, open Opener) {
 	wantQueue(t, e, later, 1, one)
 	list("a", vector(two, 1, 5), vector(three, 3, 5))
 	list("b")
-	if _, err := e.GetVector(ctx(t), two.ID, "b"); fault.CodeOf(err) != fault.NotFound {
-		t.Fatalf("of another embedder: %v", err)
+	if got, err := e.GetVectors(ctx(t), []usage.ID{two.ID}, "b"); err != nil || len(got) != 0 {
+		t.Fatalf("of another embedder: %v, %v", got, err)
+	}
+	if got, err := e.GetVectors(ctx(t), nil, "a"); err != nil || len(got) != 0 {
+		t.Fatal(got, err)
 	}
 	// One that is replaced comes again, to those who know it already.
 	put("a", []bool{true}, vector(two, 4, 5))
@@ -160,4 +164,41 @@ func wantVector(t *testing.T, got, want []float32) {
 			t.Fatalf("coordinate %d is %v, want %v", i, got[i], want[i])
 		}
 	}
+}
+
+func testPromptUses(t *testing.T, open Opener) {
+	e := fresh(t, open)
+	shop := func(r *usage.Record) { r.Project = "shop" }
+	feature := func(name string) func(r *usage.Record) { return func(r *usage.Record) { r.Feature = name } }
+	dear := func(r *usage.Record) { r.Classes = [usage.NumClasses]money.USD{usage.ClassOutput: money.Max} }
+	sums := func(r *usage.Record) { r.Aggregate = true }
+	recs := []usage.Record{
+		prompted(call(0, feature("a"), dear), "one"), prompted(call(1, feature("b"), dear), "one"), prompted(call(2, feature("a"), sums), "one"),
+		prompted(call(3, feature("a")), "two"), prompted(call(4, shop, feature("a")), "one"), call(5, feature("a")),
+	}
+	appendAll(t, e, recs)
+	use := func(calls int64, cost money.Total, last usage.Record) store.PromptUse {
+		return store.PromptUse{ID: last.PromptID, Calls: calls, Cost: cost, Event: last.ID, Feature: last.Feature, Model: last.ModelID, Last: last.Timestamp}
+	}
+	ids := []usage.ID{recs[0].PromptID, recs[3].PromptID, recs[4].PromptID, {1}}
+	check := func(ids []usage.ID, f analytics.Filter, want ...store.PromptUse) {
+		t.Helper()
+		slices.SortFunc(want, func(a, b store.PromptUse) int { return slices.Compare(a.ID[:], b.ID[:]) })
+		got, err := e.PromptUses(ctx(t), ids, f)
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("PromptUses: %+v, %v; want %+v", got, err, want)
+		}
+	}
+	of := func(d analytics.Dimension, name string) analytics.Filter {
+		return analytics.Filter{Any: map[analytics.Dimension][]string{d: {name}}}
+	}
+	both := money.TotalOf(recs[0].Total()).Add(recs[1].Total())
+	one, two, other := use(2, both, recs[1]), use(1, money.TotalOf(recs[3].Total()), recs[3]), use(1, money.TotalOf(recs[4].Total()), recs[4])
+	check(ids, analytics.Filter{}, one, two, other)
+	check(ids[:1], analytics.Filter{}, one)
+	check(nil, analytics.Filter{})
+	check(ids, of(analytics.Project, "shop"), other)
+	check(ids, of(analytics.Feature, "a"), use(1, money.TotalOf(recs[0].Total()), recs[0]), two, other)
+	check(ids, of(analytics.Feature, "none"))
+	check(ids, analytics.Filter{From: recs[3].Timestamp}, two, other)
 }

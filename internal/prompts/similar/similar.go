@@ -1,0 +1,296 @@
+// Package similar answers which prompts are like a given one, and which groups of
+// prompts are nearly the same: it keeps the vectors of the ledger in memory, and
+// asks the ledger what they stand for. It makes no vectors but that of a prompt
+// that is asked for before its turn.
+package similar
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
+	"github.com/costprof/costprof/internal/prompts"
+	"github.com/costprof/costprof/internal/prompts/index"
+	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
+)
+
+const (
+	// followEvery is how often is looked for vectors that other servers stored.
+	followEvery = 2 * time.Second
+	// page is how many vectors are read at a time.
+	page = 500
+	// widest is the most candidates that are looked at for one answer.
+	widest = 2_000
+)
+
+// Ledger is what the service needs of an engine.
+type Ledger interface {
+	Get(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
+	GetPrompt(ctx context.Context, project string, id usage.ID) (store.Prompt, error)
+	GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error)
+	ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]store.PromptVector, error)
+	Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error]
+	PromptUses(ctx context.Context, ids []usage.ID, f analytics.Filter) ([]store.PromptUse, error)
+}
+
+// Params are what a Service is made of.
+type Params struct {
+	Ledger   Ledger
+	Embedder prompts.Embedder
+	Log      *slog.Logger
+}
+
+// Service may be used from many goroutines.
+type Service struct {
+	Params
+	mu     sync.RWMutex
+	index  *index.Index // nil before the first vector
+	loaded bool
+	// odd: it was said that a vector has another dimension.
+	odd bool
+}
+
+// New makes a service that knows no vector yet; Run reads them.
+func New(p Params) *Service { return &Service{Params: p} }
+
+// Embedder is the name of who made the vectors.
+func (s *Service) Embedder() string { return s.Params.Embedder.Name() }
+
+// Run reads the vectors of the ledger, and then those that come. It ends with ctx.
+func (s *Service) Run(ctx context.Context) error {
+	var after int64
+	failing := false
+	for {
+		err := s.read(ctx, &after)
+		if err != nil && !failing && ctx.Err() == nil {
+			s.Log.Warn("vectors of prompts could not be read; it is tried again", "error", err)
+		}
+		failing = err != nil
+		t := time.NewTimer(followEvery)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+func (s *Service) read(ctx context.Context, after *int64) error {
+	for {
+		list, err := s.Ledger.ListVectors(ctx, s.Embedder(), *after, page)
+		if err != nil {
+			return err
+		}
+		for _, v := range list {
+			s.Stored(v)
+			*after = v.Seq
+		}
+		if len(list) < page {
+			s.mu.Lock()
+			s.loaded = true
+			s.mu.Unlock()
+			return nil
+		}
+	}
+}
+
+// Stored hears of a vector that is in the ledger.
+func (s *Service) Stored(v store.PromptVector) {
+	s.mu.Lock()
+	if s.index == nil {
+		s.index = index.New(len(v.Vector))
+	}
+	x := s.index
+	s.mu.Unlock()
+	if err := x.Put(v.Project, v.ID, v.Vector); err != nil {
+		s.mu.Lock()
+		said := s.odd
+		s.odd = true
+		s.mu.Unlock()
+		if !said {
+			s.Log.Warn("vectors of prompts do not fit the others and are left out of searches", "embedder", s.Embedder(), "error", err)
+		}
+	}
+}
+
+// Indexed is how many vectors can be found, and whether all that the ledger had
+// at the start have been read.
+func (s *Service) Indexed() (n int, loaded bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index != nil {
+		n = s.index.Len()
+	}
+	return n, s.loaded
+}
+
+// Request asks for prompts like one.
+type Request struct {
+	// ID is that of a prompt or of an event.
+	ID usage.ID
+	// Project limits where it may be found, "" is everywhere.
+	Project string
+	// Least is the lowest similarity, Limit the most answers.
+	Least float32
+	Limit int
+	// SameFeature asks for uses in the feature of the event, or in that in which the
+	// prompt was used last.
+	SameFeature bool
+}
+
+// Found is a prompt that is like another.
+type Found struct {
+	store.PromptUse
+	Similarity float32
+	Text       string
+}
+
+var errNotKept = fault.New(fault.Conflict, "The text of this prompt is not kept, so it cannot be compared; turn it on for the project with costprof capture")
+
+// Similar gives the prompts of the same project that are most like one, most
+// similar first, without it. fault.NotFound when there is neither such an event nor such a
+// prompt, fault.Conflict when its text is not kept, and fault.Unavailable while its
+// vector is not made or the vectors are being read.
+func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
+	prompt, feature, err := s.find(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	x, loaded := s.index, s.loaded
+	s.mu.RUnlock()
+	if !loaded {
+		return nil, &fault.Error{Code: fault.Unavailable, Message: "the vectors of prompts are being read after the start; try again", RetryAfter: time.Second}
+	}
+	vector, err := s.vector(ctx, prompt)
+	if err != nil || x == nil {
+		return nil, err
+	}
+	f := ofProject(prompt.Project)
+	if r.SameFeature {
+		f.Any[analytics.Feature] = []string{feature}
+	}
+	// Which of the nearest are used in the feature the ledger knows; where too few
+	// are, more are looked at.
+	for wide := 2*r.Limit + 1; ; wide *= 4 {
+		near, err := x.Search(index.Query{
+			Project: prompt.Project, Vector: vector, Limit: min(wide, widest), Least: r.Least,
+			Accept: func(id usage.ID) bool { return id != prompt.ID },
+		})
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.complete(ctx, x, near, r.Limit, f)
+		if err != nil || len(out) == r.Limit || len(near) < wide || wide >= widest {
+			return out, err
+		}
+	}
+}
+
+func ofProject(project string) analytics.Filter {
+	return analytics.Filter{Any: map[analytics.Dimension][]string{analytics.Project: {project}}}
+}
+
+// find gives the prompt that is asked for, and the feature it is asked in.
+func (s *Service) find(ctx context.Context, r Request) (store.Prompt, string, error) {
+	p, err := s.Ledger.GetPrompt(ctx, r.Project, r.ID)
+	if err == nil {
+		uses, err := s.Ledger.PromptUses(ctx, []usage.ID{p.ID}, ofProject(p.Project))
+		if err != nil || len(uses) == 0 {
+			return p, "", err
+		}
+		return p, uses[0].Feature, nil
+	}
+	if fault.CodeOf(err) != fault.NotFound {
+		return p, "", err
+	}
+	f := analytics.Filter{}
+	if r.Project != "" {
+		f = ofProject(r.Project)
+	}
+	event, err := s.Ledger.Get(ctx, r.ID, f)
+	if fault.CodeOf(err) == fault.NotFound {
+		// A prompt whose text is not kept is known by its uses.
+		uses, failed := s.Ledger.PromptUses(ctx, []usage.ID{r.ID}, f)
+		if failed == nil && len(uses) > 0 {
+			failed = errNotKept
+		}
+		if failed != nil {
+			return p, "", failed
+		}
+	}
+	if err != nil {
+		return p, "", err
+	}
+	if event.PromptID == (usage.ID{}) {
+		return p, "", errNotKept
+	}
+	p, err = s.Ledger.GetPrompt(ctx, event.Project, event.PromptID)
+	if fault.CodeOf(err) == fault.NotFound {
+		err = errNotKept
+	}
+	return p, event.Feature, err
+}
+
+// vector is that of the ledger; one that is not made yet is made now where that
+// costs nothing.
+func (s *Service) vector(ctx context.Context, p store.Prompt) ([]float32, error) {
+	stored, err := s.Ledger.GetVectors(ctx, []usage.ID{p.ID}, s.Embedder())
+	if err != nil || stored[p.ID] != nil {
+		return stored[p.ID], err
+	}
+	if s.Params.Embedder.Charged() {
+		return nil, &fault.Error{Code: fault.Unavailable, Message: "this prompt waits to be embedded; try again", RetryAfter: 5 * time.Second}
+	}
+	got, err := s.Params.Embedder.Embed(ctx, []string{p.Text})
+	if err != nil {
+		return nil, err
+	}
+	return got.Vectors[0], nil
+}
+
+// complete says of the first limit that are used as the filter says what they are.
+func (s *Service) complete(ctx context.Context, x *index.Index, near []index.Match, limit int, f analytics.Filter) ([]Found, error) {
+	out := []Found{}
+	if len(near) == 0 {
+		return out, nil
+	}
+	ids := make([]usage.ID, len(near))
+	for i, m := range near {
+		ids[i] = m.ID
+	}
+	list, err := s.Ledger.PromptUses(ctx, ids, f)
+	if err != nil {
+		return nil, err
+	}
+	uses := make(map[usage.ID]store.PromptUse, len(list))
+	for _, u := range list {
+		uses[u.ID] = u
+	}
+	project := f.Any[analytics.Project][0]
+	for _, m := range near {
+		u, used := uses[m.ID]
+		if !used {
+			continue
+		}
+		p, err := s.Ledger.GetPrompt(ctx, project, m.ID)
+		if fault.CodeOf(err) == fault.NotFound {
+			x.Delete(project, m.ID) // removed since, here or by another server
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Found{PromptUse: u, Similarity: m.Similarity, Text: p.Text})
+		if len(out) == limit {
+			break
+		}
+	}
+	return out, nil
+}
