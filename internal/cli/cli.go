@@ -56,6 +56,7 @@ type root struct {
 	Traces    tracesCmd    `cmd:"" help:"Show the traces that cost most."`
 	Trace     traceCmd     `cmd:"" help:"Show one trace as a tree with the cost of each span."`
 	Prompts   promptsCmd   `cmd:"" help:"Show calls with far more input than usual."`
+	Similar   similarCmd   `cmd:"" help:"Prompts that are like one."`
 	Events    eventsCmd    `cmd:"" help:"List calls, or show one with its price lines."`
 	Export    exportCmd    `cmd:"" help:"Write events into a file: CSV, JSON, NDJSON, Parquet, FOCUS."`
 	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`

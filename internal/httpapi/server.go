@@ -56,8 +56,8 @@ type Params struct {
 	Texts     Texts
 	// Similar compares prompts.
 	Similar Similar
-	Backups   Backups
-	Limits    Limits
+	Backups Backups
+	Limits  Limits
 	// IngestMemory bounds the bytes of event batches held at once, IngestWait how
 	// long one waits for its share.
 	IngestMemory int64
