@@ -18,8 +18,8 @@ import (
 )
 
 // embedPace is the least time between two requests to an embedder that charges:
-// 300 a minute, with 32 prompts each.
-const embedPace = 200 * time.Millisecond
+// 1,200 a minute, with 32 prompts each.
+const embedPace = 50 * time.Millisecond
 
 // embedder is who the settings say makes vectors of prompts.
 func embedder(c *config.Config) (prompts.Embedder, error) {
