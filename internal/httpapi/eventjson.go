@@ -51,8 +51,8 @@ type WireEvent struct {
 	ErrorCode   string `json:"errorCode,omitempty" maxLength:"256"`
 	RetryCount  int64  `json:"retryCount,omitempty" minimum:"0"`
 
-	Prompt   string          `json:"prompt,omitempty"`
-	Metadata json.RawMessage `json:"metadata,omitempty" doc:"At most 16 kB."`
+	Prompt   string          `json:"prompt,omitempty" doc:"Text of the prompt, at most 100 kB. It is redacted, and kept only where an admin said so; otherwise a keyed hash and its length are."`
+	Metadata json.RawMessage `json:"metadata,omitempty" doc:"At most 16 kB. Redacted before it is stored, as are values of tags and errorCode."`
 	Project  string          `json:"project,omitempty" maxLength:"128"`
 	EventID  string          `json:"eventId,omitempty" maxLength:"256" doc:"The caller's own identity, unique in its project."`
 }
