@@ -13,7 +13,7 @@ import (
 
 func TestHealth(t *testing.T) {
 	f := setup(t)
-	const ok = `"status":"ok","timestamp":"2026-11-22T12:00:00.123456789Z","version":"test","services":{"database":"ok","cache":"in-process","ai":"off","mcp":"off"}`
+	const ok = `"status":"ok","timestamp":"2026-11-22T12:00:00.123456789Z","version":"test","services":{"database":"ok","cache":"in-process","ai":"local","mcp":"off"}`
 	for _, path := range []string{"/health", "/health/live", "/health/ready"} {
 		f.get(path).want(200).says(ok)
 		f.get(path + "?verbose=1").want(400)
