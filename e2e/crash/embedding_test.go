@@ -3,6 +3,7 @@ package crash
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -19,10 +20,11 @@ import (
 )
 
 const (
-	embedPrompts = 2_000
-	embedKills   = 4
-	embedDim     = 256
+	embedKills = 4
+	embedDim   = 256
 )
+
+var embedPrompts = flag.Int("prompts", 2_000, "how many prompts are embedded; a provider is asked for 160 a second")
 
 // embedder is a server that speaks the interface of OpenAI, charges a token a
 // word, and makes of the same text the same vector.
@@ -120,7 +122,7 @@ func killDuringEmbedding(t *testing.T, start func(addr string) *process) {
 	defer func() { p.kill() }()
 	waitReady(t, base, p)
 
-	texts := make([]string, embedPrompts)
+	texts := make([]string, *embedPrompts)
 	for i := range texts {
 		family := i / 8
 		texts[i] = fmt.Sprintf("family%d topic%d asks word%d and word%d about variant%d of thing%d", family, family%40, family*3, family*7, i%8, i)
@@ -168,7 +170,7 @@ func killDuringEmbedding(t *testing.T, start func(addr string) *process) {
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(res.Body)
 		res.Body.Close()
-		if strings.Contains(b.String(), fmt.Sprintf("costprof_embedding_indexed_prompts %d\n", embedPrompts)) && strings.Contains(b.String(), "costprof_embedding_queued_prompts 0\n") {
+		if strings.Contains(b.String(), fmt.Sprintf("costprof_embedding_indexed_prompts %d\n", *embedPrompts)) && strings.Contains(b.String(), "costprof_embedding_queued_prompts 0\n") {
 			break
 		}
 		if time.Since(begin) > patience {
@@ -190,6 +192,10 @@ func killDuringEmbedding(t *testing.T, start func(addr string) *process) {
 	recorded := spent.Data[0].InputTokens
 	if lost := e.tokens - recorded; lost < 0 || lost > embedKills*e.largest {
 		t.Errorf("recorded %d tokens, charged %d, at most %d in a request", recorded, e.tokens, e.largest)
+	}
+	// 0.02 USD a million tokens, to the last digit.
+	if want := strings.TrimRight(fmt.Sprintf("0.%08d", 2*recorded), "0"); spent.Data[0].TotalCost.String() != want {
+		t.Errorf("embedding cost %s, want %s", spent.Data[0].TotalCost, want)
 	}
 	t.Logf("%d tokens charged, %d recorded in %d calls, cost %s", e.tokens, recorded, spent.Data[0].CallCount, spent.Data[0].TotalCost)
 
