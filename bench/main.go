@@ -54,11 +54,11 @@ func main() {
 	defer stop()
 
 	scenarios := map[string]func(context.Context, options) error{
-		"ingest": benchIngest, "fill": benchFill, "start": benchStart, "query": benchQuery, "loaded": benchLoaded, "sse": benchSSE, "memory": benchMemory, "limit": benchLimit, "export": benchExport,
+		"ingest": benchIngest, "fill": benchFill, "start": benchStart, "query": benchQuery, "loaded": benchLoaded, "sse": benchSSE, "memory": benchMemory, "limit": benchLimit, "export": benchExport, "similar": benchSimilar,
 	}
 	names := flag.Args()
 	if len(names) == 0 || names[0] == "all" {
-		names = []string{"ingest", "fill", "start", "query", "loaded", "memory", "sse", "limit", "export"}
+		names = []string{"ingest", "fill", "start", "query", "loaded", "memory", "sse", "limit", "export", "similar"}
 	}
 	fmt.Printf("%s/%s, %d CPUs, %s, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format("2006-01-02"))
 	about, err := machine(filepath.Dir(o.dir))
@@ -70,7 +70,7 @@ func main() {
 	for _, name := range names {
 		run, ok := scenarios[name]
 		if !ok {
-			fmt.Fprintf(os.Stderr, "bench: no scenario %q; there are ingest, fill, start, query, loaded, memory, sse, limit, export\n", name)
+			fmt.Fprintf(os.Stderr, "bench: no scenario %q; there are ingest, fill, start, query, loaded, memory, sse, limit, export, similar\n", name)
 			os.Exit(2)
 		}
 		fmt.Printf("\n## %s\n", name)
