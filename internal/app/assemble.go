@@ -32,7 +32,8 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	}
 	hub := live.New(ctx, live.Params{Ledger: engine, Channel: common.channel, MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
 	locks, _ := engine.(store.Locks) // of engines that servers share
-	engine = corrected{engine, hub.Matters}
+	var vectors *embedding           // made of the pipeline, which tells it what came
+	engine = corrected{engine, hub.Matters, func() { vectors.similar.Forget() }}
 	book, err := pricing.Shipped()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
@@ -60,7 +61,6 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		return nil, nil, err
 	}
 	metrics := httpapi.NewMetrics(p.Version)
-	var vectors *embedding // made of the pipeline, which tells it what came
 	pipeline := ingest.New(ingest.Params{
 		Ledger:   engine,
 		Book:     func() ingest.Book { return prices.Book() },
@@ -118,6 +118,8 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 type corrected struct {
 	store.Engine
 	tell func()
+	// forget: texts were removed, and what was made of them must go too.
+	forget func()
 }
 
 func (c corrected) Correct(ctx context.Context, changes store.Correction) (int64, error) {
@@ -126,8 +128,17 @@ func (c corrected) Correct(ctx context.Context, changes store.Correction) (int64
 }
 
 func (c corrected) Erase(ctx context.Context, who store.Erasure) (int64, error) {
+	defer c.forget()
 	defer c.tell()
 	return c.Engine.Erase(ctx, who)
+}
+
+func (c corrected) PrunePrompts(ctx context.Context, before map[string]time.Time) (int64, error) {
+	n, err := c.Engine.PrunePrompts(ctx, before)
+	if n > 0 {
+		c.forget()
+	}
+	return n, err
 }
 
 func (c corrected) Prune(ctx context.Context, before map[string]time.Time) (int64, error) {

@@ -53,10 +53,24 @@ type Service struct {
 	loaded bool
 	// odd: it was said that a vector has another dimension.
 	odd bool
+	// anew asks Run to begin from nothing.
+	anew chan struct{}
 }
 
 // New makes a service that knows no vector yet; Run reads them.
-func New(p Params) *Service { return &Service{Params: p} }
+func New(p Params) *Service { return &Service{Params: p, anew: make(chan struct{}, 1)} }
+
+// Forget drops all vectors and has Run read those that the ledger still has: what
+// was erased must not stay in memory either.
+func (s *Service) Forget() {
+	s.mu.Lock()
+	s.index, s.loaded = nil, false
+	s.mu.Unlock()
+	select {
+	case s.anew <- struct{}{}:
+	default:
+	}
+}
 
 // Embedder is the name of who made the vectors.
 func (s *Service) Embedder() string { return s.Params.Embedder.Name() }
@@ -77,6 +91,9 @@ func (s *Service) Run(ctx context.Context) error {
 			t.Stop()
 			return ctx.Err()
 		case <-t.C:
+		case <-s.anew:
+			t.Stop()
+			after = 0
 		}
 	}
 }

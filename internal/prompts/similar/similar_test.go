@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,8 +27,16 @@ import (
 type ledger struct {
 	reference.Ledger
 	texts   map[usage.ID]store.Prompt
+	mu      sync.Mutex // over the rest, where a service runs
 	vectors []store.PromptVector
 	down    bool
+}
+
+// change lets a running service see what fn does.
+func (l *ledger) change(fn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fn()
 }
 
 var epoch = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -87,6 +96,8 @@ func (l *ledger) GetVectors(_ context.Context, ids []usage.ID, _ string) (map[us
 }
 
 func (l *ledger) ListVectors(_ context.Context, _ string, after int64, limit int) ([]store.PromptVector, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.down {
 		return nil, errors.New("down")
 	}
@@ -286,18 +297,30 @@ func TestRunFollows(t *testing.T) {
 		if n, loaded := s.Indexed(); n != 0 || loaded {
 			t.Error(n, loaded)
 		}
-		l.down = false
+		l.change(func() { l.down = false })
 		time.Sleep(followEvery)
 		synctest.Wait()
 		if n, loaded := s.Indexed(); n != 2*page+3 || !loaded {
 			t.Error(n, loaded)
 		}
-		l.vectors = append(l.vectors, store.PromptVector{Project: "p", ID: usage.ID{9, 9, 9}, Vector: []float32{1, 2, 3}, Seq: 2*page + 4},
-			store.PromptVector{Project: "p", ID: usage.ID{9, 9, 8}, Vector: []float32{3, 1}, Seq: 2*page + 5})
+		l.change(func() {
+			l.vectors = append(l.vectors, store.PromptVector{Project: "p", ID: usage.ID{9, 9, 9}, Vector: []float32{1, 2, 3}, Seq: 2*page + 4},
+				store.PromptVector{Project: "p", ID: usage.ID{9, 9, 8}, Vector: []float32{3, 1}, Seq: 2*page + 5})
+		})
 		time.Sleep(followEvery)
 		synctest.Wait()
 		if n, _ := s.Indexed(); n != 2*page+4 {
 			t.Errorf("%d after one that fits and one that does not", n)
+		}
+		// What the ledger has no more is gone from memory.
+		l.change(func() { l.vectors = l.vectors[:page+1] })
+		s.Forget()
+		if n, loaded := s.Indexed(); n != 0 || loaded {
+			t.Error(n, loaded)
+		}
+		synctest.Wait()
+		if n, loaded := s.Indexed(); n != page+1 || !loaded {
+			t.Error(n, loaded)
 		}
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
