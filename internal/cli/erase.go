@@ -48,7 +48,11 @@ func (e *eraseCmd) Run(s *session) error {
 	if s.root.JSON {
 		return s.writeValue(map[string]any{"data": erased})
 	}
-	fmt.Fprintf(s.out, "Erased from %s events.\n", count(erased.Result.Events))
+	events := "events"
+	if erased.Result.Events == 1 {
+		events = "event"
+	}
+	fmt.Fprintf(s.out, "Erased from %s %s.\n", count(erased.Result.Events), events)
 	if !e.Wait {
 		s.note("The ledger's files are being written anew: costprof jobs %s", printable(erased.JobID))
 	}

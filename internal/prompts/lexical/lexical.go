@@ -128,7 +128,8 @@ func (f features) read(text string) {
 			f.add(hashOf('s', word), partWeight)
 			continue
 		}
-		hash, weight := uint64(0), uint32(wordWeight)
+		var hash uint64
+		weight := uint32(wordWeight)
 		switch kind {
 		case number:
 			hash, weight = hashOf('n', "0"), nameWeight

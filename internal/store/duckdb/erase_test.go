@@ -157,10 +157,13 @@ func TestCompactBesideBackup(t *testing.T) {
 			t.Errorf("a question afterwards: %v", err)
 		}
 		rows, err := db.QueryContext(t.Context(), `SELECT count(*) FROM events`)
-		if err == nil {
-			err = rows.Close()
+		if err != nil {
+			return err
 		}
-		return err
+		defer rows.Close()
+		for rows.Next() {
+		}
+		return rows.Err()
 	})
 	if err != nil {
 		t.Errorf("the reader was cut off: %v", err)

@@ -175,7 +175,7 @@ func (e *Engine) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, `SET statement_timeout = 0; SET lock_timeout = '`+compactLock+`'`); err != nil {
 		return err
 	}
