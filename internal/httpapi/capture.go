@@ -24,17 +24,12 @@ type Capture interface {
 	Put(ctx context.Context, c prompts.Capture, actor string) (prompts.Capture, error)
 }
 
-// Texts finds the text of a prompt.
-type Texts interface {
-	GetPrompt(ctx context.Context, project string, id usage.ID) (store.Prompt, error)
-}
-
 // promptOf is the text of an event's prompt, "" when it is not kept.
 func (s *server) promptOf(ctx context.Context, r *usage.Record) (string, error) {
 	if r.PromptID == (usage.ID{}) {
 		return "", nil
 	}
-	p, err := s.texts.GetPrompt(ctx, r.Project, r.PromptID)
+	p, err := store.GetPrompt(ctx, s.texts, r.Project, r.PromptID)
 	if fault.CodeOf(err) == fault.NotFound {
 		return "", nil
 	}

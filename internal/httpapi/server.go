@@ -53,7 +53,7 @@ type Params struct {
 	// Retention is how long projects keep what.
 	Retention Retention
 	Capture   Capture
-	Texts     Texts
+	Texts     store.Texts
 	// Similar compares prompts.
 	Similar Similar
 	Backups Backups
@@ -93,7 +93,7 @@ type server struct {
 	audit    Audit
 	keeping  Retention
 	capture  Capture
-	texts    Texts
+	texts    store.Texts
 	similar  Similar
 	backups  Backups
 	limits   Limits

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
+	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/usage"
 )
@@ -22,15 +23,32 @@ type Prompt struct {
 // that have a Prompt and a PromptID, in the transaction that stores the events:
 // whatever becomes of a duplicate or a conflict, its text is not stored.
 type Prompts interface {
-	// GetPrompt finds the text of a project's prompt, of any project with "";
-	// fault.NotFound when there is none, or its text is not kept.
-	GetPrompt(ctx context.Context, project string, id usage.ID) (Prompt, error)
+	Texts
 	// ListPrompts returns the prompts of a project, of all projects with "", in the
 	// order of their ids, those behind after. The zero id starts.
 	ListPrompts(ctx context.Context, project string, after usage.ID, limit int) ([]Prompt, error)
 	// PrunePrompts removes the texts of each project's prompts to which no event of
 	// its time or later refers, and says how many there were.
 	PrunePrompts(ctx context.Context, before map[string]time.Time) (int64, error)
+}
+
+// Texts finds texts of prompts.
+type Texts interface {
+	// GetPrompts finds those of a project, of all projects with "", that are kept.
+	GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]Prompt, error)
+}
+
+// GetPrompt finds one; fault.NotFound when there is none, or its text is not kept.
+func GetPrompt(ctx context.Context, from Texts, project string, id usage.ID) (Prompt, error) {
+	found, err := from.GetPrompts(ctx, project, []usage.ID{id})
+	if err != nil {
+		return Prompt{}, err
+	}
+	p, ok := found[id]
+	if !ok {
+		return p, fault.New(fault.NotFound, "there is no text of the prompt %s", id)
+	}
+	return p, nil
 }
 
 // PromptUse is what the calls with a prompt add up to.

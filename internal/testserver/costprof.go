@@ -58,10 +58,14 @@ type Server struct {
 	// Address is where it listens, URL the same with http://.
 	Address, URL string
 	log          string
+	last         []byte // the log, once the server ended with its test
 }
 
-// Log is what the server wrote until now.
+// Log is what the server wrote until now. The file may be gone when the test ends.
 func (s *Server) Log() []byte {
+	if s.last != nil {
+		return s.last
+	}
 	b, _ := os.ReadFile(s.log)
 	return b
 }
@@ -88,6 +92,7 @@ func Serve(t testing.TB, bin string, settings ...string) *Server {
 	t.Cleanup(func() {
 		_ = s.Cmd.Process.Signal(syscall.SIGTERM)
 		_ = s.Cmd.Wait()
+		s.last = s.Log()
 		_ = logs.Close()
 	})
 	for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(10 * time.Millisecond) {

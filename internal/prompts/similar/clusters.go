@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/prompts"
 	"github.com/costprof/costprof/internal/store"
@@ -210,22 +209,24 @@ func (s *Service) cluster(ctx context.Context, r ClustersRequest, g group, uses 
 
 // describe adds what only the groups that are shown need.
 func (s *Service) describe(ctx context.Context, r ClustersRequest, c *Cluster) error {
+	ids := make([]usage.ID, len(c.Members))
+	for i := range c.Members {
+		ids[i] = c.Members[i].ID
+	}
+	kept, err := s.Ledger.GetPrompts(ctx, c.Project, ids)
+	if err != nil {
+		return err
+	}
 	var texts []string
 	for i := range c.Members {
-		p, err := s.Ledger.GetPrompt(ctx, c.Project, c.Members[i].ID)
-		if fault.CodeOf(err) == fault.NotFound {
-			continue
+		if p, ok := kept[c.Members[i].ID]; ok {
+			c.Members[i].Text = p.Text
+			texts = append(texts, p.Text)
 		}
-		if err != nil {
-			return err
-		}
-		c.Members[i].Text = p.Text
-		texts = append(texts, p.Text)
 	}
 	c.Template = prompts.MineTemplate(texts)
 	c.Members = c.Members[:min(len(c.Members), maxMembers)]
 	share := c.Template.PrefixPerMille()
-	var err error
 	c.Prefix, err = prompts.SimulatePromptCache(c.calls, prompts.PromptCacheParams{Prices: r.Prices, TTL: promptTTL, PrefixPerMille: share})
 	return err
 }

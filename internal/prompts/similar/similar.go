@@ -8,6 +8,8 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ const (
 // Ledger is what the service needs of an engine.
 type Ledger interface {
 	Get(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
-	GetPrompt(ctx context.Context, project string, id usage.ID) (store.Prompt, error)
+	store.Texts
 	GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error)
 	ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]store.PromptVector, error)
 	Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error]
@@ -216,7 +218,7 @@ func ofProject(project string) analytics.Filter {
 
 // find gives the prompt that is asked for, and the feature it is asked in.
 func (s *Service) find(ctx context.Context, r Request) (store.Prompt, string, error) {
-	p, err := s.Ledger.GetPrompt(ctx, r.Project, r.ID)
+	p, err := store.GetPrompt(ctx, s.Ledger, r.Project, r.ID)
 	if err == nil {
 		uses, err := s.Ledger.PromptUses(ctx, []usage.ID{p.ID}, ofProject(p.Project))
 		if err != nil || len(uses) == 0 {
@@ -248,7 +250,7 @@ func (s *Service) find(ctx context.Context, r Request) (store.Prompt, string, er
 	if event.PromptID == (usage.ID{}) {
 		return p, "", errNotKept
 	}
-	p, err = s.Ledger.GetPrompt(ctx, event.Project, event.PromptID)
+	p, err = store.GetPrompt(ctx, s.Ledger, event.Project, event.PromptID)
 	if fault.CodeOf(err) == fault.NotFound {
 		err = errNotKept
 	}
@@ -291,18 +293,19 @@ func (s *Service) complete(ctx context.Context, x *index.Index, near []index.Mat
 		uses[u.ID] = u
 	}
 	project := f.Any[analytics.Project][0]
+	texts, err := s.Ledger.GetPrompts(ctx, project, slices.Collect(maps.Keys(uses)))
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range near {
 		u, used := uses[m.ID]
 		if !used {
 			continue
 		}
-		p, err := s.Ledger.GetPrompt(ctx, project, m.ID)
-		if fault.CodeOf(err) == fault.NotFound {
+		p, kept := texts[m.ID]
+		if !kept {
 			x.Delete(project, m.ID) // removed since, here or by another server
 			continue
-		}
-		if err != nil {
-			return nil, err
 		}
 		out = append(out, Found{PromptUse: u, Similarity: m.Similarity, Text: p.Text})
 		if len(out) == limit {

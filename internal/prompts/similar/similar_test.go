@@ -78,11 +78,14 @@ func (l *ledger) embed() {
 	}
 }
 
-func (l *ledger) GetPrompt(_ context.Context, project string, id usage.ID) (store.Prompt, error) {
-	if p, ok := l.texts[id]; ok && (project == "" || p.Project == project) {
-		return p, nil
+func (l *ledger) GetPrompts(_ context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
+	out := map[usage.ID]store.Prompt{}
+	for _, id := range ids {
+		if p, ok := l.texts[id]; ok && (project == "" || p.Project == project) {
+			out[id] = p
+		}
 	}
-	return store.Prompt{}, fault.New(fault.NotFound, "none")
+	return out, nil
 }
 
 func (l *ledger) GetVectors(_ context.Context, ids []usage.ID, _ string) (map[usage.ID][]float32, error) {

@@ -136,6 +136,9 @@ type hexadecimal struct{}
 func (hexadecimal) EncodeToString(b []byte) string        { return hex.EncodeToString(b) }
 func (hexadecimal) DecodeString(s string) ([]byte, error) { return hex.DecodeString(s) }
 
+// isBlob says whether the engine holds the bytes of a table as they are.
+func isBlob(t *store.Table) bool { return t.Name == "vectors" }
+
 func encodingOf(t *store.Table) stringEncoding {
 	if t.Name == "settings" {
 		return base64.StdEncoding

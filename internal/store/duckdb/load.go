@@ -207,7 +207,9 @@ func (l *loader) Row(values []any) error {
 				v = uint64(w)
 			}
 		case []byte:
-			v = encodingOf(l.table).EncodeToString(w)
+			if !isBlob(l.table) {
+				v = encodingOf(l.table).EncodeToString(w)
+			}
 		case [16]byte:
 			v = duck.UUID(w)
 		}

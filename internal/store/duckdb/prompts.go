@@ -12,7 +12,6 @@ import (
 
 	duck "github.com/duckdb/duckdb-go/v2"
 
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
@@ -77,24 +76,28 @@ func (c *promptCache) keep(ctx context.Context, w *writer, n int64, recs []*usag
 	return errors.Join(w.prompts.Flush(), w.queue.Flush())
 }
 
-// GetPrompt implements store.Prompts.
-func (e *Engine) GetPrompt(ctx context.Context, project string, id usage.ID) (store.Prompt, error) {
-	p := store.Prompt{ID: id}
-	err := e.read(ctx, func(db querier, _ position) error {
-		err := db.QueryRowContext(ctx, `SELECT project, text FROM prompts WHERE id = '`+uuidText(id)+`'::UUID AND (? = '' OR project = ?)`, project, project).Scan(&p.Project, &p.Text)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no text of the prompt %s", id)
-		}
-		return err
-	})
-	return p, err
+// GetPrompts implements store.Texts.
+func (e *Engine) GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
+	out := make(map[usage.ID]store.Prompt, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	list, err := e.selectPrompts(ctx, `WHERE id IN (`+uuidList(ids)+`) AND (? = '' OR project = ?)`, project, project)
+	for _, p := range list {
+		out[p.ID] = p
+	}
+	return out, err
 }
 
 // ListPrompts implements store.Prompts.
 func (e *Engine) ListPrompts(ctx context.Context, project string, after usage.ID, limit int) ([]store.Prompt, error) {
+	return e.selectPrompts(ctx, fmt.Sprintf(`WHERE id > '%s'::UUID AND (? = '' OR project = ?) ORDER BY id LIMIT %d`, uuidText(after), limit), project, project)
+}
+
+func (e *Engine) selectPrompts(ctx context.Context, which string, args ...any) ([]store.Prompt, error) {
 	var out []store.Prompt
 	err := e.read(ctx, func(db querier, _ position) error {
-		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT id, project, text FROM prompts WHERE id > '%s'::UUID AND (? = '' OR project = ?) ORDER BY id LIMIT %d`, uuidText(after), limit), project, project)
+		rows, err := db.QueryContext(ctx, `SELECT id, project, text FROM prompts `+which, args...)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
 	"github.com/costprof/costprof/internal/store/sqlquery"
 	"github.com/costprof/costprof/internal/usage"
@@ -64,17 +62,18 @@ func copyPrompts(n int64, texts map[[16]byte]*usage.Record) pgx.CopyFromSource {
 	})
 }
 
-// GetPrompt implements store.Prompts.
-func (e *Engine) GetPrompt(ctx context.Context, project string, id usage.ID) (store.Prompt, error) {
-	p := store.Prompt{ID: id}
-	err := e.catalog(ctx, func(db *pgxConn) error {
-		err := db.QueryRow(ctx, `SELECT project, text FROM prompts WHERE id = $1 AND ($2 = '' OR project = $2)`, [16]byte(id), project).Scan(&p.Project, &p.Text)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.New(fault.NotFound, "there is no text of the prompt %s", id)
-		}
-		return err
-	})
-	return p, err
+// GetPrompts implements store.Texts.
+func (e *Engine) GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
+	list := make([][16]byte, len(ids))
+	for i, id := range ids {
+		list[i] = id
+	}
+	out := make(map[usage.ID]store.Prompt, len(ids))
+	found, err := e.selectPrompts(ctx, `SELECT id, project, text FROM prompts WHERE id = ANY($1) AND ($2 = '' OR project = $2)`, list, project)
+	for _, p := range found {
+		out[p.ID] = p
+	}
+	return out, err
 }
 
 // ListPrompts implements store.Prompts.
@@ -83,6 +82,10 @@ func (e *Engine) ListPrompts(ctx context.Context, project string, after usage.ID
 	if project != "" {
 		text, args = `SELECT id, project, text FROM prompts WHERE id > $1 AND project = $3 ORDER BY id LIMIT $2`, append(args, project)
 	}
+	return e.selectPrompts(ctx, text, args...)
+}
+
+func (e *Engine) selectPrompts(ctx context.Context, text string, args ...any) ([]store.Prompt, error) {
 	var out []store.Prompt
 	err := e.catalog(ctx, func(db *pgxConn) error {
 		rows, err := db.Query(ctx, text, args...)

@@ -253,16 +253,17 @@ func (l *Ledger) Erase(_ context.Context, who store.Erasure) (int64, error) {
 // Compact does nothing: there is no file.
 func (l *Ledger) Compact(context.Context) error { return nil }
 
-// GetPrompt finds the text of a prompt as store.Prompts does.
-func (l *Ledger) GetPrompt(_ context.Context, project string, id usage.ID) (store.Prompt, error) {
+// GetPrompts finds texts as store.Texts does.
+func (l *Ledger) GetPrompts(_ context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	out := map[usage.ID]store.Prompt{}
 	for i := range l.records {
-		if e := &l.records[i].Event; e.PromptID == id && e.Prompt != "" && (project == "" || project == e.Project) {
-			return store.Prompt{ID: id, Project: e.Project, Text: e.Prompt}, nil
+		if e := &l.records[i].Event; slices.Contains(ids, e.PromptID) && e.Prompt != "" && (project == "" || project == e.Project) {
+			out[e.PromptID] = store.Prompt{ID: e.PromptID, Project: e.Project, Text: e.Prompt}
 		}
 	}
-	return store.Prompt{}, fault.New(fault.NotFound, "there is no text of the prompt %s", id)
+	return out, nil
 }
 
 // PrunePrompts drops the texts as store.Prompts does.

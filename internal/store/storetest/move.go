@@ -57,6 +57,18 @@ func Move(t *testing.T, open Opener, to Mover) {
 		t.Fatal(err)
 	}
 	fillCatalog(t, from)
+	queued, err := from.TakeQueue(ctx(t), 100, epoch.AddDate(50, 0, 0))
+	if err != nil || len(queued) < 4 {
+		t.Fatalf("%d prompts wait for a vector, %v; the test needs some", len(queued), err)
+	}
+	vectors, ids := make([]store.PromptVector, len(queued)/2), make([]usage.ID, len(queued)/2)
+	for i := range vectors { // the others still wait where they are moved to
+		ids[i] = queued[i].ID
+		vectors[i] = store.PromptVector{Project: queued[i].Project, ID: queued[i].ID, Vector: []float32{0.5, -0.25, float32(i)}}
+	}
+	if _, err := from.PutVectors(ctx(t), "moved", vectors); err != nil {
+		t.Fatal(err)
+	}
 
 	dir := t.TempDir()
 	if err := to.Move(t, from, dir, false); err != nil {
@@ -87,6 +99,12 @@ func Move(t *testing.T, open Opener, to Mover) {
 		}
 	}
 	sameCatalog(t, from, e)
+	if got, err := e.GetVectors(ctx(t), ids, "moved"); err != nil || len(got) != len(vectors) || !slices.Equal(got[ids[1]], vectors[1].Vector) {
+		t.Fatalf("vectors: %v, %v", got, err)
+	}
+	if n, err := e.QueueSize(ctx(t)); err != nil || n == 0 {
+		t.Fatalf("%d prompts wait for a vector, %v", n, err)
+	}
 
 	// A retry is still one, also of what is known by more than its identity.
 	wantAll(t, e, recs, store.Duplicate)

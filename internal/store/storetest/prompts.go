@@ -15,20 +15,20 @@ import (
 func wantPrompt(t *testing.T, e store.Prompts, r usage.Record, text string) {
 	t.Helper()
 	for _, project := range []string{r.Project, ""} {
-		p, err := e.GetPrompt(ctx(t), project, r.PromptID)
+		p, err := store.GetPrompt(ctx(t), e, project, r.PromptID)
 		want := store.Prompt{ID: r.PromptID, Project: r.Project, Text: text}
 		if err != nil || p != want {
 			t.Fatalf("GetPrompt: %+v, %v; want %+v", p, err, want)
 		}
 	}
-	if _, err := e.GetPrompt(ctx(t), r.Project+"x", r.PromptID); fault.CodeOf(err) != fault.NotFound {
+	if _, err := store.GetPrompt(ctx(t), e, r.Project+"x", r.PromptID); fault.CodeOf(err) != fault.NotFound {
 		t.Fatalf("of another project: %v", err)
 	}
 }
 
 func wantNoPrompt(t *testing.T, e store.Prompts, r usage.Record) {
 	t.Helper()
-	if p, err := e.GetPrompt(ctx(t), r.Project, r.PromptID); fault.CodeOf(err) != fault.NotFound {
+	if p, err := store.GetPrompt(ctx(t), e, r.Project, r.PromptID); fault.CodeOf(err) != fault.NotFound {
 		t.Fatalf("GetPrompt: %+v, %v; want none", p, err)
 	}
 }
