@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -130,9 +129,9 @@ func TestRoundTrip(t *testing.T) {
 			if n := int64(len(want[table.Name])); s.Rows[table.Name] != n {
 				t.Fatalf("%s: %d rows in the summary, want %d", table.Name, s.Rows[table.Name], n)
 			}
-			if len(want[table.Name]) > 0 && !reflect.DeepEqual(want[table.Name], got[table.Name]) {
-				t.Fatalf("%s: got %v, want %v", table.Name, got[table.Name], want[table.Name])
-			}
+		}
+		if name := differs(want, got); name != "" {
+			t.Fatalf("%s: got %v, want %v", name, got[name], want[name])
 		}
 		// Any byte that is lost or another one is noticed.
 		at := rapid.IntRange(0, len(file)-1).Draw(t, "at")
@@ -140,10 +139,22 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("cut off at %d of %d: %v", at, len(file), err)
 		}
 		file[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-		if got, _, err := read(file); err == nil && !reflect.DeepEqual(want, got) && fmt.Sprint(want) != fmt.Sprint(got) {
+		// A bit that no reader looks at may be another one.
+		if got, _, err := read(file); err == nil && differs(want, got) != "" {
 			t.Fatalf("byte %d changed, and the backup reads as another one", at)
 		}
 	})
+}
+
+// differs names a table whose rows are not the same.
+func differs(a, b rows) string {
+	for _, table := range store.Tables() {
+		x, y := a[table.Name], b[table.Name]
+		if len(x)+len(y) > 0 && !reflect.DeepEqual(x, y) {
+			return table.Name
+		}
+	}
+	return ""
 }
 
 // A dump that breaks off leaves no file that reads.
