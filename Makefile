@@ -14,7 +14,9 @@ ARGS    ?=
 
 # Packages in which goroutines meet; `make test` runs them under the race
 # detector too.
-RACE := ./client ./internal/ingest ./internal/rating ./internal/live ./internal/limit ./internal/auth ./internal/httpapi ./internal/app
+RACE := ./client ./internal/ingest ./internal/rating ./internal/live ./internal/limit ./internal/auth ./internal/app ./internal/prompts/...
+# Of the API's tests, which take ten minutes there, those in which requests meet.
+RACE_API := ^Test(Accepted|Backup|Budget|ExportEnds|Hurry|Ingest(Busy|ClientGone|Concurrently|Slow)|LogLevel|Metrics|Profiles|Ready|Realtime|Request|Rerate|Retention|Similar|SlowReader|Stream)
 # Of the engines' conformance suite, which takes minutes there, those cases in
 # which they do.
 RACE_ENGINES := ./internal/store/duckdb ./internal/store/postgres
@@ -48,6 +50,7 @@ test: compiler published ## Run every test: vet, unit, conformance, end to end, 
 	$(GO) vet ./...
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m ./...
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race $(RACE)
+	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race -run '$(RACE_API)' ./internal/httpapi
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race -run '$(RACE_CASES)' $(RACE_ENGINES)
 
 .PHONY: services

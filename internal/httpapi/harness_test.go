@@ -127,10 +127,25 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 	if f.api, err = New(p); err != nil {
 		t.Fatal(err)
 	}
-	if f.doc, err = openapi3.NewLoader().LoadFromData(f.api.server.document); err != nil {
+	if f.doc, err = loaded(f.api.server.document); err != nil {
 		t.Fatalf("the document does not load: %v", err)
 	}
 	return f
+}
+
+// documents are those that were loaded: loading one takes longer than most tests
+// take with it, and nearly all servers have the same.
+var documents sync.Map
+
+func loaded(document []byte) (*openapi3.T, error) {
+	if doc, ok := documents.Load(string(document)); ok {
+		return doc.(*openapi3.T), nil
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err == nil {
+		documents.Store(string(document), doc)
+	}
+	return doc, err
 }
 
 // authorize opens who may come in over the fixture's catalog.
