@@ -156,6 +156,16 @@ func TestCoarseSums(t *testing.T) {
 	if _, err := e.Append(t.Context(), []usage.Record{r}); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("stored beside a newer version: %v", err)
 	}
+	if _, err := e.Query(t.Context(), dear); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("answered from a newer version's ledger: %v", err)
+	}
+	// Nor is one read that lacks the sums, as a replica may for a moment.
+	if _, err := conn.Exec(t.Context(), `UPDATE ledger SET form = 0`); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.Query(t.Context(), dear); err == nil {
+		t.Errorf("answered from sums that are not there: %v", got)
+	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}

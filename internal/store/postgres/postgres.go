@@ -191,11 +191,16 @@ func inMoment(ctx context.Context, pool *pgxpool.Pool, least int64, fn func(pgx.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	var at position
 	var pruned int64
-	if err := tx.QueryRow(ctx, `SELECT last, revision, pruned FROM ledger`).Scan(&at.last, &at.revision, &pruned); err != nil {
+	var is int16
+	if err := tx.QueryRow(ctx, `SELECT last, revision, pruned, form FROM ledger`).Scan(&at.last, &at.revision, &pruned, &is); err != nil {
 		return err
 	}
-	if at.last < least {
+	// A replica that has not seen yet how the ledger was brought up lacks sums.
+	if at.last < least || is < form {
 		return errBehind
+	}
+	if is > form {
+		return errOtherForm
 	}
 	if pruned > 0 {
 		if at.pruned, err = readPruned(ctx, tx); err != nil {
@@ -265,8 +270,8 @@ func lockLedger(ctx context.Context, tx pgx.Tx) (l locked, err error) {
 	return l, nil
 }
 
-// errOtherForm refuses commits while a newer version has brought the ledger to a
-// form that this one would not keep up.
+// errOtherForm refuses commits and answers once a newer version has brought the
+// ledger to a form that this one does not know.
 var errOtherForm = &fault.Error{Code: fault.Unavailable, Message: "a newer version of costprof uses this database; end this server", RetryAfter: retryAfter}
 
 // seal writes where the ledger stands after the commit at hand.

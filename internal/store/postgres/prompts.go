@@ -62,14 +62,19 @@ func copyPrompts(n int64, texts map[[16]byte]*usage.Record) pgx.CopyFromSource {
 	})
 }
 
-// GetPrompts implements store.Texts.
-func (e *Engine) GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
+// uuids are ids as the driver binds them.
+func uuids(ids []usage.ID) [][16]byte {
 	list := make([][16]byte, len(ids))
 	for i, id := range ids {
 		list[i] = id
 	}
+	return list
+}
+
+// GetPrompts implements store.Texts.
+func (e *Engine) GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
 	out := make(map[usage.ID]store.Prompt, len(ids))
-	found, err := e.selectPrompts(ctx, `SELECT id, project, text FROM prompts WHERE id = ANY($1) AND ($2 = '' OR project = $2)`, list, project)
+	found, err := e.selectPrompts(ctx, `SELECT id, project, text FROM prompts WHERE id = ANY($1) AND ($2 = '' OR project = $2)`, uuids(ids), project)
 	for _, p := range found {
 		out[p.ID] = p
 	}

@@ -18,10 +18,6 @@ import (
 
 // PromptUses implements store.Uses.
 func (e *Engine) PromptUses(ctx context.Context, ids []usage.ID, f analytics.Filter) ([]store.PromptUse, error) {
-	list := make([][16]byte, len(ids))
-	for i, id := range ids {
-		list[i] = id
-	}
 	var out []store.PromptUse
 	err := e.ask(ctx, f.AsOf, func(tx pgx.Tx, at position) error {
 		s := sqlquery.Statement{Dialect: dialect()}
@@ -33,7 +29,7 @@ func (e *Engine) PromptUses(ctx context.Context, ids []usage.ID, f analytics.Fil
 				SELECT prompt_id, count(*) AS calls, sum(cost)::TEXT AS cost,
 					(array_agg(id ORDER BY ts DESC, id DESC))[1] AS id, (array_agg(cell ORDER BY ts DESC, id DESC))[1] AS cell, max(ts) AS ts
 				FROM events WHERE prompt_id = ANY(%s) AND %s GROUP BY prompt_id
-			) u JOIN cells c ON c.id = u.cell ORDER BY u.prompt_id`, s.Bind(list), cond), s.Args...)
+			) u JOIN cells c ON c.id = u.cell ORDER BY u.prompt_id`, s.Bind(uuids(ids)), cond), s.Args...)
 		if err != nil {
 			return err
 		}

@@ -89,13 +89,9 @@ func (e *Engine) Requeue(ctx context.Context, embedder string) (n int64, err err
 
 // GetVectors implements store.Vectors.
 func (e *Engine) GetVectors(ctx context.Context, ids []usage.ID, embedder string) (map[usage.ID][]float32, error) {
-	list := make([][16]byte, len(ids))
-	for i, id := range ids {
-		list[i] = id
-	}
 	out := map[usage.ID][]float32{}
 	err := e.catalog(ctx, func(db *pgxConn) error {
-		rows, err := db.Query(ctx, `SELECT id, vector FROM vectors WHERE id = ANY($1) AND embedder = $2`, list, embedder)
+		rows, err := db.Query(ctx, `SELECT id, vector FROM vectors WHERE id = ANY($1) AND embedder = $2`, uuids(ids), embedder)
 		if err != nil {
 			return err
 		}
