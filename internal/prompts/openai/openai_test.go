@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,11 @@ const key = "sk-test-0123456789abcdef"
 // fake embeds the same text in the same vector, and does what it is told first.
 type fake struct {
 	// do is asked before each answer; true is that it answered.
-	do     func(w http.ResponseWriter, texts []string) bool
-	dim    int
+	do  func(w http.ResponseWriter, texts []string) bool
+	dim int
+
+	// An answer that breaks off does not wait for who asked.
+	mu     sync.Mutex
 	inputs [][]string
 	header http.Header
 	model  string
@@ -37,7 +41,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad", http.StatusNotFound)
 		return
 	}
+	f.mu.Lock()
 	f.inputs, f.header, f.model = append(f.inputs, in.Input), r.Header, in.Model
+	f.mu.Unlock()
 	if f.do != nil && f.do(w, in.Input) {
 		return
 	}
@@ -175,7 +181,10 @@ func TestEmbedFails(t *testing.T) {
 		if all := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(all, key) || strings.Contains(all, "secret text") {
 			t.Errorf("%s: the error tells a secret: %s", name, all)
 		}
-		if n := len(f.inputs); n != 2 {
+		f.mu.Lock()
+		n := len(f.inputs)
+		f.mu.Unlock()
+		if n != 2 {
 			t.Errorf("%s: asked %d times", name, n-1)
 		}
 	}
