@@ -1,6 +1,6 @@
 // Package similar answers which prompts are like a given one, and which groups of
-// prompts are nearly the same: it keeps the vectors of the ledger in memory, and
-// asks the ledger what they stand for. It makes no vectors but that of a prompt
+// prompts are nearly the same: it has the vectors of the ledger searched, and asks
+// the ledger what they stand for. It makes no vectors but that of a prompt
 // that is asked for before its turn.
 package similar
 
@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -21,14 +20,8 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-const (
-	// followEvery is how often is looked for vectors that other servers stored.
-	followEvery = 2 * time.Second
-	// page is how many vectors are read at a time.
-	page = 500
-	// widest is the most candidates that are looked at for one answer.
-	widest = 2_000
-)
+// widest is the most candidates that are looked at for one answer.
+const widest = 2_000
 
 // Ledger is what the service needs of an engine.
 type Ledger interface {
@@ -47,107 +40,48 @@ type Params struct {
 	Log      *slog.Logger
 }
 
+// searcher finds the vectors that are most alike one.
+type searcher interface {
+	// search gives the most similar vectors, most similar first, then by id.
+	// fault.Unavailable while there are vectors that it does not know yet.
+	search(ctx context.Context, q index.Query) ([]index.Match, error)
+	// stored hears of a vector that is in the ledger now, gone of one that was found
+	// and whose text is not there any more, and forget that some are gone.
+	stored(v store.PromptVector)
+	gone(project string, id usage.ID)
+	forget()
+	// indexed is how many vectors can be found, and whether those that the ledger had
+	// at the start are among them.
+	indexed() (n int, loaded bool)
+	// run keeps up with the ledger until ctx ends.
+	run(ctx context.Context) error
+}
+
 // Service may be used from many goroutines.
 type Service struct {
 	Params
-	mu     sync.RWMutex
-	index  *index.Index // nil before the first vector
-	loaded bool
-	// odd: it was said that a vector has another dimension.
-	odd bool
-	// anew asks Run to begin from nothing.
-	anew chan struct{}
+	by searcher
 }
 
 // New makes a service that knows no vector yet; Run reads them.
-func New(p Params) *Service { return &Service{Params: p, anew: make(chan struct{}, 1)} }
+func New(p Params) *Service { return &Service{Params: p, by: newMemory(p)} }
 
-// Forget drops all vectors and has Run read those that the ledger still has: what
-// was erased must not stay in memory either.
-func (s *Service) Forget() {
-	s.mu.Lock()
-	s.index, s.loaded = nil, false
-	s.mu.Unlock()
-	select {
-	case s.anew <- struct{}{}:
-	default:
-	}
-}
+// Forget says that texts were removed: what was erased must not stay in memory
+// either.
+func (s *Service) Forget() { s.by.forget() }
 
 // Embedder is the name of who made the vectors.
 func (s *Service) Embedder() string { return s.Params.Embedder.Name() }
 
-// Run reads the vectors of the ledger, and then those that come. It ends with ctx.
-func (s *Service) Run(ctx context.Context) error {
-	var after int64
-	failing := false
-	for {
-		err := s.read(ctx, &after)
-		if err != nil && !failing && ctx.Err() == nil {
-			s.Log.Warn("vectors of prompts could not be read; it is tried again", "error", err)
-		}
-		failing = err != nil
-		t := time.NewTimer(followEvery)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		case <-s.anew:
-			t.Stop()
-			after = 0
-		}
-	}
-}
-
-func (s *Service) read(ctx context.Context, after *int64) error {
-	for {
-		list, err := s.Ledger.ListVectors(ctx, s.Embedder(), *after, page)
-		if err != nil {
-			return err
-		}
-		for _, v := range list {
-			s.Stored(v)
-			*after = v.Seq
-		}
-		if len(list) < page {
-			s.mu.Lock()
-			s.loaded = true
-			s.mu.Unlock()
-			return nil
-		}
-	}
-}
+// Run keeps up with the vectors of the ledger. It ends with ctx.
+func (s *Service) Run(ctx context.Context) error { return s.by.run(ctx) }
 
 // Stored hears of a vector that is in the ledger.
-func (s *Service) Stored(v store.PromptVector) {
-	s.mu.Lock()
-	if s.index == nil {
-		s.index = index.New(len(v.Vector))
-	}
-	x := s.index
-	s.mu.Unlock()
-	if err := x.Put(v.Project, v.ID, v.Vector); err != nil {
-		s.mu.Lock()
-		said := s.odd
-		s.odd = true
-		s.mu.Unlock()
-		if !said {
-			s.Log.Warn("vectors of prompts do not fit the others and are left out of searches", "embedder", s.Embedder(), "error", err)
-		}
-	}
-}
+func (s *Service) Stored(v store.PromptVector) { s.by.stored(v) }
 
 // Indexed is how many vectors can be found, and whether all that the ledger had
-// at the start have been read.
-func (s *Service) Indexed() (n int, loaded bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.index != nil {
-		n = s.index.Len()
-	}
-	return n, s.loaded
-}
+// at the start are among them.
+func (s *Service) Indexed() (n int, loaded bool) { return s.by.indexed() }
 
 // Request asks for prompts like one.
 type Request struct {
@@ -181,14 +115,8 @@ func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	x, loaded := s.index, s.loaded
-	s.mu.RUnlock()
-	if !loaded {
-		return nil, &fault.Error{Code: fault.Unavailable, Message: "the vectors of prompts are being read after the start; try again", RetryAfter: time.Second}
-	}
 	vector, err := s.vector(ctx, prompt)
-	if err != nil || x == nil {
+	if err != nil {
 		return nil, err
 	}
 	f := ofProject(prompt.Project)
@@ -198,14 +126,14 @@ func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
 	// Which of the nearest are used in the feature the ledger knows; where too few
 	// are, more are looked at.
 	for wide := 2*r.Limit + 1; ; wide *= 4 {
-		near, err := x.Search(index.Query{
+		near, err := s.by.search(ctx, index.Query{
 			Project: prompt.Project, Vector: vector, Limit: min(wide, widest), Least: r.Least,
 			Accept: func(id usage.ID) bool { return id != prompt.ID },
 		})
 		if err != nil {
 			return nil, err
 		}
-		out, err := s.complete(ctx, x, near, r.Limit, f)
+		out, err := s.complete(ctx, near, r.Limit, f)
 		if err != nil || len(out) == r.Limit || len(near) < wide || wide >= widest {
 			return out, err
 		}
@@ -275,7 +203,7 @@ func (s *Service) vector(ctx context.Context, p store.Prompt) ([]float32, error)
 }
 
 // complete says of the first limit that are used as the filter says what they are.
-func (s *Service) complete(ctx context.Context, x *index.Index, near []index.Match, limit int, f analytics.Filter) ([]Found, error) {
+func (s *Service) complete(ctx context.Context, near []index.Match, limit int, f analytics.Filter) ([]Found, error) {
 	out := []Found{}
 	if len(near) == 0 {
 		return out, nil
@@ -304,7 +232,7 @@ func (s *Service) complete(ctx context.Context, x *index.Index, near []index.Mat
 		}
 		p, kept := texts[m.ID]
 		if !kept {
-			x.Delete(project, m.ID) // removed since, here or by another server
+			s.by.gone(project, m.ID) // removed since, here or by another server
 			continue
 		}
 		out = append(out, Found{PromptUse: u, Similarity: m.Similarity, Text: p.Text})

@@ -144,7 +144,7 @@ func open(t *testing.T, l *ledger, e prompts.Embedder) *Service {
 	t.Helper()
 	s := New(Params{Ledger: l, Embedder: e, Log: slog.New(slog.DiscardHandler)})
 	var after int64
-	if err := s.read(t.Context(), &after); err != nil {
+	if err := s.by.(*memory).read(t.Context(), &after); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -213,7 +213,7 @@ func TestSimilar(t *testing.T) {
 	// What was removed since is not found any more.
 	delete(l.texts, bob.PromptID)
 	want(Request{ID: asked.ID, SameFeature: true})
-	if s.index.Has("p", bob.PromptID) {
+	if s.by.(*memory).index.Has("p", bob.PromptID) {
 		t.Error("it is looked at again and again")
 	}
 	// A prompt that waits is embedded at once where that costs nothing.
