@@ -32,7 +32,8 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	}
 	hub := live.New(ctx, live.Params{Ledger: engine, Channel: common.channel, MaxStreams: c.SSEMaxConnections, Now: time.Now, Log: p.Log})
 	locks, _ := engine.(store.Locks) // of engines that servers share
-	var vectors *embedding           // made of the pipeline, which tells it what came
+	nearest, _ := engine.(store.Nearest)
+	var vectors *embedding // made of the pipeline, which tells it what came
 	engine = corrected{engine, hub.Matters, func() { vectors.similar.Forget() }}
 	book, err := pricing.Shipped()
 	if err != nil {
@@ -77,7 +78,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		TooOld:        keeping.Refresh,
 		Stale:         prices.Recheck,
 	})
-	if vectors, err = newEmbedding(p, engine, locks, pipeline); err != nil {
+	if vectors, err = newEmbedding(p, engine, nearest, locks, pipeline); err != nil {
 		return nil, nil, err
 	}
 	api, err := httpapi.New(httpapi.Params{

@@ -40,12 +40,12 @@ type embedding struct {
 	ledger  store.Vectors
 }
 
-func newEmbedding(p Params, engine store.Engine, locks store.Locks, pipeline *ingest.Pipeline) (*embedding, error) {
+func newEmbedding(p Params, engine store.Engine, nearest store.Nearest, locks store.Locks, pipeline *ingest.Pipeline) (*embedding, error) {
 	by, err := embedder(p.Config)
 	if err != nil {
 		return nil, err
 	}
-	e := &embedding{similar: similar.New(similar.Params{Ledger: engine, Embedder: by, Log: p.Log}), ledger: engine}
+	e := &embedding{similar: similar.New(similar.Params{Ledger: engine, Nearest: nearest, Embedder: by, Log: p.Log}), ledger: engine}
 	pace := time.Duration(0)
 	if by.Charged() {
 		pace = embedPace
@@ -105,5 +105,5 @@ func (e *embedding) Clusters(ctx context.Context, r similar.ClustersRequest) (si
 // Embedding implements httpapi.Similar.
 func (e *embedding) Embedding() httpapi.Embedding {
 	indexed, loaded := e.similar.Indexed()
-	return httpapi.Embedding{Status: e.worker.Status(), Charged: e.worker.Embedder.Charged(), Indexed: int64(indexed), Loaded: loaded}
+	return httpapi.Embedding{Status: e.worker.Status(), Charged: e.worker.Embedder.Charged(), Indexed: int64(indexed), Loaded: loaded, Searcher: e.similar.Searcher()}
 }

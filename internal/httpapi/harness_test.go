@@ -84,7 +84,7 @@ func setup(t *testing.T, change ...func(*Params)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, ledger: &reference.Ledger{}, engine: &fakeEngine{}, similar: &fakeSimilar{}, log: &bytes.Buffer{}, now: noon}
+	f := &fixture{T: t, ledger: &reference.Ledger{}, engine: &fakeEngine{}, similar: &fakeSimilar{state: Embedding{Searcher: "memory"}}, log: &bytes.Buffer{}, now: noon}
 	f.catalog = &memoryCatalog{}
 	clock := func() time.Time { return f.now }
 	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

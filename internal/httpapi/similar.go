@@ -33,6 +33,8 @@ type Embedding struct {
 	// before the start are among them.
 	Indexed int64
 	Loaded  bool
+	// Searcher is who finds them: pgvector or memory.
+	Searcher string
 }
 
 const (
@@ -74,6 +76,11 @@ type SimilarMeta struct {
 	Waiting  int64  `json:"waiting" doc:"Prompts that are not embedded yet and cannot be found."`
 }
 
+type searchMeta struct {
+	SimilarMeta
+	Searcher string `json:"searcher" enum:"pgvector,memory" doc:"Who searches the vectors: the database, or the server in its memory."`
+}
+
 func thresholdParam() param {
 	zero, one := 0.0, 1.0
 	return param{name: "threshold", doc: "The lowest similarity.", schema: &huma.Schema{Type: huma.TypeNumber, Minimum: &zero, Maximum: &one, Default: defaultLikeness}}
@@ -97,13 +104,13 @@ func (s *server) similarRoutes() []*route {
 			id: id, method: http.MethodGet, path: "/api/v1/" + path, alias: "/api/" + path, tag: "Analytics", need: auth.Read,
 			summary: "Prompts that are like one",
 			doc: "Of the same project, most similar first, without the prompt itself. id is that of an event or of a prompt. 409 when its text is not kept, " +
-				"503 while its vector is not made yet, or the vectors are being read after a start.",
+				"503 while its vector is not made yet, or the vectors are being read after a start, or indexed for the first time.",
 			params: []param{
 				thresholdParam(),
 				{name: "limit", doc: "The most prompts.", schema: wholeNumber(defaultSimilar, 1, maxSimilar)},
 				{name: "feature", doc: "same: those used in the feature of the event, or in that in which the prompt was used last; any: all.", schema: withDefault(text("same", "any"), "same")},
 			},
-			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[similarPrompt](s)), schemaOf[SimilarMeta](s)),
+			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[similarPrompt](s)), schemaOf[searchMeta](s)),
 			errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable}, weigh: weighChart, serve: s.similarTo,
 		}
 	}
@@ -147,7 +154,7 @@ func (s *server) similarTo(c *call) (*reply, error) {
 			Feature: f.Feature, Model: f.Model, Occurrences: f.Calls, TotalCost: f.Cost,
 		}
 	}
-	return &reply{Data: data, Meta: s.similarMeta()}, nil
+	return &reply{Data: data, Meta: searchMeta{s.similarMeta(), s.similar.Embedding().Searcher}}, nil
 }
 
 func (s *server) similarMeta() SimilarMeta {

@@ -40,14 +40,14 @@ func (f *fakeSimilar) Embedding() Embedding { return f.state }
 func TestSimilarPrompts(t *testing.T) {
 	f := setup(t)
 	id := usage.ID{0xab}
-	f.similar.state = Embedding{Status: prompts.Status{Embedder: "lexical-1", Waiting: 4}}
+	f.similar.state = Embedding{Status: prompts.Status{Embedder: "lexical-1", Waiting: 4}, Searcher: "pgvector"}
 	f.similar.found = []similar.Found{{
 		PromptUse:  store.PromptUse{ID: usage.ID{1}, Event: usage.ID{2}, Calls: 3, Cost: money.TotalOf(412_500_000), Feature: "chat", Model: "gpt-4o", Last: noon},
 		Similarity: 0.912345, Text: "Hello [email]",
 	}}
 	for _, path := range []string{"/api/v1/prompts/", "/api/prompts/", "/api/v1/analytics/prompts/", "/api/analytics/prompts/"} {
 		a := f.get(path + id.String() + "/similar")
-		want := `{"data":[{"id":"02000000000000000000000000000000","promptId":"01000000000000000000000000000000","similarity":0.9123,"prompt":"Hello [email]","feature":"chat","model":"gpt-4o","occurrences":3,"totalCost":0.0004125}],"meta":{"embedder":"lexical-1","waiting":4}}`
+		want := `{"data":[{"id":"02000000000000000000000000000000","promptId":"01000000000000000000000000000000","similarity":0.9123,"prompt":"Hello [email]","feature":"chat","model":"gpt-4o","occurrences":3,"totalCost":0.0004125}],"meta":{"embedder":"lexical-1","waiting":4,"searcher":"pgvector"}}`
 		if a.status != http.StatusOK || strings.TrimSpace(string(a.body)) != want {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}

@@ -113,7 +113,9 @@ func (s *memory) indexed() (n int, loaded bool) {
 	return n, s.loaded
 }
 
-func (s *memory) search(_ context.Context, q index.Query) ([]index.Match, error) {
+func (s *memory) name() string { return "memory" }
+
+func (s *memory) search(_ context.Context, q query) ([]index.Match, error) {
 	s.mu.RLock()
 	x, loaded := s.index, s.loaded
 	s.mu.RUnlock()
@@ -123,7 +125,10 @@ func (s *memory) search(_ context.Context, q index.Query) ([]index.Match, error)
 	case x == nil:
 		return nil, nil
 	}
-	return x.Search(q)
+	return x.Search(index.Query{
+		Project: q.project, Vector: q.vector, Limit: q.limit, Least: q.least,
+		Accept: func(id usage.ID) bool { return id != q.not },
+	})
 }
 
 func (s *memory) gone(project string, id usage.ID) {

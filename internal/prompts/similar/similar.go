@@ -35,7 +35,10 @@ type Ledger interface {
 
 // Params are what a Service is made of.
 type Params struct {
-	Ledger   Ledger
+	Ledger Ledger
+	// Nearest is the ledger's engine where it may search vectors itself; nil, or one
+	// that cannot, has them searched in memory.
+	Nearest  store.Nearest
 	Embedder prompts.Embedder
 	Log      *slog.Logger
 }
@@ -44,7 +47,7 @@ type Params struct {
 type searcher interface {
 	// search gives the most similar vectors, most similar first, then by id.
 	// fault.Unavailable while there are vectors that it does not know yet.
-	search(ctx context.Context, q index.Query) ([]index.Match, error)
+	search(ctx context.Context, q query) ([]index.Match, error)
 	// stored hears of a vector that is in the ledger now, gone of one that was found
 	// and whose text is not there any more, and forget that some are gone.
 	stored(v store.PromptVector)
@@ -55,6 +58,18 @@ type searcher interface {
 	indexed() (n int, loaded bool)
 	// run keeps up with the ledger until ctx ends.
 	run(ctx context.Context) error
+	// name is who it is, for people.
+	name() string
+}
+
+// query is what to search for: the limit vectors of a project that are most like
+// one, and at least as similar as least, without that of the prompt not.
+type query struct {
+	project string
+	vector  []float32
+	not     usage.ID
+	limit   int
+	least   float32
 }
 
 // Service may be used from many goroutines.
@@ -64,7 +79,15 @@ type Service struct {
 }
 
 // New makes a service that knows no vector yet; Run reads them.
-func New(p Params) *Service { return &Service{Params: p, by: newMemory(p)} }
+func New(p Params) *Service {
+	if p.Nearest != nil && p.Nearest.Searcher() != "" {
+		return &Service{Params: p, by: newEngine(p)}
+	}
+	return &Service{Params: p, by: newMemory(p)}
+}
+
+// Searcher is the name of who searches: the engine's, or memory.
+func (s *Service) Searcher() string { return s.by.name() }
 
 // Forget says that texts were removed: what was erased must not stay in memory
 // either.
@@ -126,10 +149,7 @@ func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
 	// Which of the nearest are used in the feature the ledger knows; where too few
 	// are, more are looked at.
 	for wide := 2*r.Limit + 1; ; wide *= 4 {
-		near, err := s.by.search(ctx, index.Query{
-			Project: prompt.Project, Vector: vector, Limit: min(wide, widest), Least: r.Least,
-			Accept: func(id usage.ID) bool { return id != prompt.ID },
-		})
+		near, err := s.by.search(ctx, query{project: prompt.Project, vector: vector, not: prompt.ID, limit: min(wide, widest), least: r.Least})
 		if err != nil {
 			return nil, err
 		}

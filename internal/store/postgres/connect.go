@@ -47,6 +47,7 @@ func (e *Engine) connect(ctx context.Context) error {
 	if err := e.bringUp(ctx); err != nil {
 		return explainStart("DATABASE_URL", e.write.Config().ConnConfig, err)
 	}
+	e.findVector(ctx)
 	if e.read, err = e.pool(ctx, "DATABASE_URL", e.opts.URL, e.asking()); err != nil {
 		return err
 	}

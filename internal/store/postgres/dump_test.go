@@ -23,7 +23,7 @@ func TestDumpIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	anew := []string{"ledger", "explicit_ids", "hours", "wide_hours", "days", "wide_days", "coarse_cells", "coarse_hours", "coarse_days", "schema_versions"}
+	anew := []string{"ledger", "explicit_ids", "hours", "wide_hours", "days", "wide_days", "coarse_cells", "coarse_hours", "coarse_days", "schema_versions", "nearest"}
 	rows, err := conn.Query(t.Context(), `SELECT table_name, column_name, is_nullable = 'NO' FROM information_schema.columns WHERE table_schema = current_schema()`)
 	if err != nil {
 		t.Fatal(err)

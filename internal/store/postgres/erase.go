@@ -30,6 +30,7 @@ func (e *Engine) Erase(ctx context.Context, who store.Erasure) (int64, error) {
 		_, err = tx.Exec(ctx, `UPDATE ledger SET erased = $1`, n)
 		return change{revised: true}, err
 	})
+	e.swept.Store(0)
 	return erased, err
 }
 
@@ -202,6 +203,9 @@ func (e *Engine) compact(ctx context.Context) error {
 	}
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
+		return err
+	}
+	if err := e.compactNearest(ctx, end); err != nil {
 		return err
 	}
 	steps := []string{`VACUUM (FULL, ANALYZE) prompts`, `VACUUM (FULL, ANALYZE) embed_queue`, `VACUUM (FULL, ANALYZE) vectors`, `VACUUM (FULL, ANALYZE) tags`, `VACUUM (FULL, ANALYZE) tagsets`, `ANALYZE events`, `VACUUM FULL pg_catalog.pg_statistic`}

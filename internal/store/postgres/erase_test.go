@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 // person's id, their session, what came as metadata or as prompt.
 func TestErasedIsInNoFile(t *testing.T) {
 	url := schemaURL(t, t.Name())
-	e := open(t, postgres.Options{URL: url})
+	e := open(t, postgres.Options{URL: url, NearestExact: 100})
 	defer e.Close()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -38,11 +40,44 @@ func TestErasedIsInNoFile(t *testing.T) {
 			recs[i].Tags = map[string]string{"who": marks[0], "team": "red"}
 			recs[i].Prompt, recs[i].PromptID, recs[i].PromptBytes = fmt.Sprint("please ", i, marks[3]), usage.ID{1, byte(i), byte(i >> 8)}, 20
 		}
+		if i%10 == 3 { // somebody else's
+			recs[i].Prompt, recs[i].PromptID = fmt.Sprint("how about ", i), usage.ID{2, byte(i), byte(i >> 8)}
+		}
 		recs[i].ID = recs[i].Identity()
 	}
 	if _, err := e.Append(t.Context(), recs); err != nil {
 		t.Fatal(err)
 	}
+	// The vectors of these prompts begin the same. Their length is 1, so that an index
+	// has the same bytes.
+	const same, dim = 40, 64
+	signs := rand.New(rand.NewPCG(7, 7))
+	begins := make([]float32, same)
+	for i := range begins {
+		begins[i] = 0.125 * float32(1-2*signs.IntN(2))
+	}
+	var vectors []store.PromptVector
+	for i := range recs {
+		if recs[i].Prompt == "" {
+			continue
+		}
+		v := store.PromptVector{Project: "p", ID: recs[i].PromptID}
+		if recs[i].UserID == marks[0] {
+			v.Vector = slices.Clone(begins)
+		}
+		for len(v.Vector) < dim {
+			v.Vector = append(v.Vector, 0.125*float32(1-2*signs.IntN(2)))
+		}
+		vectors = append(vectors, v)
+	}
+	if _, err := e.PutVectors(t.Context(), "a", vectors); err != nil {
+		t.Fatal(err)
+	}
+	near := e.(store.Nearest)
+	if _, err := near.KeepNearest(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	marks = append(marks, string(store.EncodeVector(begins)))
 	// As the server does in its own time: frequent values come into the statistics.
 	if _, err := conn.Exec(t.Context(), `ANALYZE events; ANALYZE tags`); err != nil {
 		t.Fatal(err)
@@ -73,13 +108,21 @@ func TestErasedIsInNoFile(t *testing.T) {
 		return found
 	}
 	for _, mark := range marks {
-		t.Logf("%s is in %v", mark, filesWith(mark))
-		if n := len(filesWith(mark)); n == 0 || n == 1 && mark != marks[3] { // all prompts differ: no statistics
-			t.Fatalf("%s is in no file: the search finds nothing", mark)
+		found := filesWith(mark)
+		t.Logf("%q is in %v", mark, found)
+		if n := len(found); n == 0 || n == 1 && mark != marks[3] { // all prompts differ: no statistics
+			t.Fatalf("%q is in no file: the search finds nothing", mark)
+		}
+		if near.Searcher() != "" && mark == marks[4] && !slices.Contains(found, "nearest_1_vector") {
+			t.Fatalf("vectors are in %v, and in no index", found)
 		}
 	}
 	if n, err := e.Erase(t.Context(), store.Erasure{UserID: marks[0]}); err != nil || n != 300 {
 		t.Fatalf("erased from %d events, %v; want 300", n, err)
+	}
+	// What is searched loses them by itself; its files keep them.
+	if st, err := near.KeepNearest(t.Context(), "a"); err != nil || near.Searcher() != "" && st.Vectors != 300 {
+		t.Fatalf("%+v, %v", st, err)
 	}
 	if err := e.Compact(t.Context()); err != nil {
 		t.Fatal(err)
@@ -88,7 +131,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 		t.Helper()
 		for _, mark := range marks {
 			if found := filesWith(mark); len(found) > 0 {
-				t.Errorf("%s is still in %v", mark, found)
+				t.Errorf("%q is still in %v", mark, found)
 			}
 		}
 	}
@@ -115,7 +158,7 @@ func TestErasedIsInNoFile(t *testing.T) {
 	if n, err := e.Prune(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 3100 {
 		t.Fatalf("pruned %d, %v", n, err)
 	}
-	if n, err := e.PrunePrompts(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 10 {
+	if n, err := e.PrunePrompts(t.Context(), map[string]time.Time{"p": at.AddDate(1, 0, 0)}); err != nil || n != 310 {
 		t.Fatalf("pruned %d prompts, %v", n, err)
 	}
 	if len(filesWith(marks[0])) == 0 {

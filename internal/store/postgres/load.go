@@ -50,7 +50,7 @@ func load(ctx context.Context, tx pgx.Tx, l store.Load) error {
 			return err
 		}
 	}
-	names := []string{"explicit_ids", "coarse_cells"}
+	names := []string{"explicit_ids", "coarse_cells", "nearest"}
 	for _, l := range levels() {
 		tables := l.tables()
 		names = append(names, tables[:]...)
@@ -58,6 +58,20 @@ func load(ctx context.Context, tx pgx.Tx, l store.Load) error {
 	for _, t := range store.Tables() {
 		if t.Name != store.PositionTable {
 			names = append(names, t.Name)
+		}
+	}
+	// What is searched is made anew by the next server.
+	rows, err := tx.Query(ctx, nearestTables)
+	if err != nil {
+		return err
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		if _, err := tx.Exec(ctx, `DROP TABLE `+table); err != nil {
+			return fmt.Errorf("drop indexed vectors: %w", err)
 		}
 	}
 	if _, err := tx.Exec(ctx, `TRUNCATE `+strings.Join(names, ", ")); err != nil {
@@ -217,6 +231,7 @@ func (l *loader) end() error {
 		// Numbers of sequences are not taken back with a transaction: they only grow.
 		`SELECT setval(pg_get_serial_sequence('cells', 'id'), greatest(nextval(pg_get_serial_sequence('cells', 'id')), (SELECT max(id) FROM cells)))`,
 		`SELECT setval(pg_get_serial_sequence('tagsets', 'id'), greatest(nextval(pg_get_serial_sequence('tagsets', 'id')), (SELECT max(id) FROM tagsets)))`,
+		`SELECT setval('vector_numbers', greatest(nextval('vector_numbers'), (SELECT max(seq) FROM vectors)))`,
 	} {
 		if _, err := l.tx.Exec(l.ctx, text); err != nil {
 			return fmt.Errorf("complete the ledger: %w", err)

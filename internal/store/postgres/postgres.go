@@ -45,6 +45,11 @@ type Options struct {
 	Exclusive bool
 	// NoSums answers every question from the events; for tests.
 	NoSums bool
+	// NearestExact is how many vectors of a project are compared one by one; those of
+	// a project with more are searched by an index of neighbours. Default 10,000.
+	NearestExact int
+	// NoVector leaves pgvector alone; for tests.
+	NoVector bool
 }
 
 const (
@@ -70,6 +75,9 @@ type Engine struct {
 	cells, tagsets cache
 	file           atomic.Uint32 // that of the table of cells
 	partitions     partitions
+	vector         pgvector
+	// swept is when vectors that are gone were last removed from what is searched.
+	swept atomic.Int64
 	// erased is the last erasure that this server knows of.
 	erased atomic.Int64
 
@@ -126,6 +134,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 5 * time.Second
+	}
+	if o.NearestExact == 0 {
+		o.NearestExact = 10_000
 	}
 	if o.QueueWait == 0 {
 		o.QueueWait = 5 * time.Second

@@ -140,6 +140,7 @@ func (e *Engine) PrunePrompts(ctx context.Context, before map[string]time.Time) 
 				return removed, err
 			}
 			removed += n
+			e.swept.Store(0)
 			after = old[len(old)-1]
 		}
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +62,7 @@ func (e *Engine) PutVectors(ctx context.Context, embedder string, vectors []stor
 			return change{}, err
 		}
 		rows, err := tx.Query(ctx, `INSERT INTO vectors
-			SELECT p.id, p.project, $1, (SELECT coalesce(max(seq), 0) FROM vectors) + row_number() OVER (ORDER BY p.id), v.vector
+			SELECT p.id, p.project, $1, nextval('vector_numbers'), v.vector
 			FROM unnest($2::UUID[], $3::BYTEA[]) AS v (id, vector) JOIN prompts p ON p.id = v.id
 			ON CONFLICT (id) DO UPDATE SET embedder = excluded.embedder, seq = excluded.seq, vector = excluded.vector RETURNING id`, embedder, ids, coded)
 		if err != nil {
@@ -110,19 +111,18 @@ func (e *Engine) GetVectors(ctx context.Context, ids []usage.ID, embedder string
 func (e *Engine) ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]store.PromptVector, error) {
 	var out []store.PromptVector
 	err := e.catalog(ctx, func(db *pgxConn) error {
-		rows, err := db.Query(ctx, `SELECT id, project, seq, vector FROM vectors WHERE embedder = $1 AND seq > $2 ORDER BY seq LIMIT $3`, embedder, after, limit)
+		list, err := listCoded(ctx, db, embedder, after, math.MaxInt64, limit)
 		if err != nil {
 			return err
 		}
-		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (v store.PromptVector, err error) {
-			var b []byte
-			if err := row.Scan((*[16]byte)(&v.ID), &v.Project, &v.Seq, &b); err != nil {
-				return v, err
+		out = make([]store.PromptVector, len(list))
+		for i, v := range list {
+			out[i] = store.PromptVector{Project: v.project, ID: v.id, Seq: v.seq}
+			if out[i].Vector, err = store.DecodeVector(v.vector); err != nil {
+				return err
 			}
-			v.Vector, err = store.DecodeVector(b)
-			return v, err
-		})
-		return err
+		}
+		return nil
 	})
 	return out, err
 }

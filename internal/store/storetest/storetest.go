@@ -75,6 +75,7 @@ func Run(t *testing.T, open Opener) {
 		{"PromptPages", testPromptPages},
 		{"PrunePrompts", testPrunePrompts},
 		{"Vectors", testVectors},
+		{"Nearest", testNearest},
 		{"PromptUses", testPromptUses},
 
 		{"DumpOfOneMoment", testDumpOfOneMoment},
