@@ -126,6 +126,9 @@ func (c *Client) Timeseries(ctx context.Context, r TimeseriesRequest) (Timeserie
 // PromptsRequest asks for calls with far more input than usual.
 type PromptsRequest struct {
 	Filter
+	// Spread asks for what takes twice as long: how far calls of the feature and model
+	// usually are from their median.
+	Spread bool
 	Limit  int
 	Cursor string
 }
@@ -133,6 +136,9 @@ type PromptsRequest struct {
 // Values gives the request as query parameters.
 func (r *PromptsRequest) Values() url.Values {
 	q := r.Filter.Values()
+	if r.Spread {
+		q.Set("spread", "true")
+	}
 	setInt(q, "limit", r.Limit)
 	set(q, "cursor", r.Cursor)
 	return q
@@ -149,9 +155,36 @@ type PromptFinding struct {
 	BloatRatio        float64 `json:"bloatRatio"`
 	RedundancyScore   float64 `json:"redundancyScore"`
 	WastedCost        USD     `json:"wastedCost"`
+	// InputOutputRatio is nil without output.
+	InputOutputRatio *float64 `json:"inputOutputRatio"`
+	// With Spread: the median absolute deviation of the feature's and model's input, how
+	// many of them the input is above the median (nil when it is 0), and the median of
+	// input ÷ output (nil where no call gave output).
+	MedianAbsDeviationTokens *int64   `json:"medianAbsDeviationTokens"`
+	Deviations               *float64 `json:"deviations"`
+	MedianInputOutputRatio   *float64 `json:"medianInputOutputRatio"`
+	// LongPart is nil where the texts of prompts are not kept.
+	LongPart *LongPart `json:"longPart"`
 	// Suggestions are sentences; the first says what was found, further ones what to
 	// do about it.
 	Suggestions []string `json:"suggestions"`
+}
+
+// LongPart says where a prompt is longer than others of its project, feature and
+// model.
+type LongPart struct {
+	// Characters is the prompt's length, UsualCharacters the median of so many Prompts.
+	Characters      int `json:"characters"`
+	UsualCharacters int `json:"usualCharacters"`
+	Prompts         int `json:"prompts"`
+	// Part is which of the Parts that vary is the long one, from 1; 0 when the prompt is
+	// not made like the others.
+	Part                int `json:"part"`
+	Parts               int `json:"parts"`
+	PartCharacters      int `json:"partCharacters"`
+	UsualPartCharacters int `json:"usualPartCharacters"`
+	// Behind is the end of what all have in front of it.
+	Behind string `json:"behind"`
 }
 
 // Prompts asks for the most wasteful calls.

@@ -227,7 +227,10 @@ type BloatQuery struct {
 	// twice the median.
 	MinRatio int64
 	// MinCalls is the least number of calls a median must rest on.
-	MinCalls      int64
+	MinCalls int64
+	// Spread asks for Bloat's Deviation and MedianRatio, for which the calls of the
+	// groups that are shown are read once more.
+	Spread        bool
 	Limit, Offset int
 }
 
@@ -247,6 +250,37 @@ type Bloat struct {
 	// Wasted is InputCost × (Input − Median) ÷ Input, half-even: the price really
 	// paid for the tokens beyond the median.
 	Wasted money.USD
+	// Project and PromptID are the call's; the zero id is no prompt.
+	Project  string
+	PromptID usage.ID
+	// Deviation is the median absolute deviation of the group: the discrete median of
+	// |input − Median| of its calls, in tokens.
+	Deviation int64
+	// MedianRatio is the discrete median of InputRatio of the calls of the group that
+	// gave output; -1 when none did.
+	MedianRatio int64
+}
+
+// LongPart says where a long prompt is longer than others of its project, feature
+// and model.
+type LongPart struct {
+	// Characters is the prompt's length, Usual the median length of Texts others.
+	Characters, Usual, Texts int
+	// Number is which of the Parts that vary between these prompts is the long one,
+	// counted from 1; 0 when the prompt is not made like the others.
+	Number, Parts int
+	// PartCharacters is that part's length here, PartUsual its median in the others.
+	PartCharacters, PartUsual int
+	// Behind is the end of what all have in front of it; "" at the beginning.
+	Behind string
+}
+
+// InputRatio is input ÷ output in thousandths, rounded down; -1 without output.
+func InputRatio(input, output int64) int64 {
+	if output <= 0 {
+		return -1
+	}
+	return input * 1000 / output // usage.MaxCount × 1000 fits
 }
 
 // BloatTable answers a BloatQuery, the most wasteful call first, then by id.

@@ -84,7 +84,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	api, err := httpapi.New(httpapi.Params{
 		Ingest:         pipeline,
 		Prices:         prices,
-		Reports:        &report.Service{Ledger: engine, Now: time.Now},
+		Reports:        &report.Service{Ledger: engine, Now: time.Now, Texts: prompts.Anatomy{Ledger: engine}},
 		Live:           hub,
 		Engine:         engine,
 		Cache:          common.cache,

@@ -30,6 +30,8 @@ func (c *Column[T]) node() parquet.Node {
 		return parquet.Int(64)
 	case kindDecimal:
 		return parquet.Decimal(c.decimals, 18, parquet.Int64Type)
+	case kindOptional:
+		return parquet.Optional(parquet.Decimal(c.decimals, 18, parquet.Int64Type))
 	case kindInstant:
 		return parquet.TimestampAdjusted(parquet.Microsecond, true)
 	}
@@ -53,6 +55,12 @@ func (c *Column[T]) appendValues(to parquet.Row, at int, row *T) parquet.Row {
 		return to
 	case kindWhole, kindDecimal:
 		return one(parquet.Int64Value(c.whole(row)))
+	case kindOptional:
+		n, ok := c.optional(row)
+		if !ok {
+			return one(parquet.NullValue())
+		}
+		return append(to, parquet.Int64Value(n).Level(0, 1, at))
 	case kindInstant:
 		return one(parquet.Int64Value(c.instant(row).UnixMicro()))
 	}

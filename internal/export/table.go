@@ -18,6 +18,7 @@ type Column[T any] struct {
 	text     func(*T) string
 	texts    func(*T) []string
 	whole    func(*T) int64
+	optional func(*T) (int64, bool)
 	total    func(*T) money.Total
 	instant  func(*T) time.Time
 }
@@ -29,6 +30,7 @@ const (
 	kindTexts
 	kindWhole
 	kindDecimal
+	kindOptional
 	kindMoney
 	kindInstant
 )
@@ -51,6 +53,12 @@ func Whole[T any](name string, get func(*T) int64) Column[T] {
 // Decimal is a column of get ÷ 10^decimals.
 func Decimal[T any](name string, decimals int, get func(*T) int64) Column[T] {
 	return Column[T]{Name: name, kind: kindDecimal, decimals: decimals, whole: get}
+}
+
+// OptionalDecimal is Decimal of rows that may have none: null, and an empty cell in
+// CSV.
+func OptionalDecimal[T any](name string, decimals int, get func(*T) (int64, bool)) Column[T] {
+	return Column[T]{Name: name, kind: kindOptional, decimals: decimals, optional: get}
 }
 
 // Money is a column of amounts in USD.
@@ -103,6 +111,12 @@ func (c *Column[T]) AppendJSON(b []byte, row *T) []byte {
 		return strconv.AppendInt(b, c.whole(row), 10)
 	case kindDecimal:
 		return AppendDecimal(b, c.whole(row), c.decimals)
+	case kindOptional:
+		n, ok := c.optional(row)
+		if !ok {
+			return append(b, "null"...)
+		}
+		return AppendDecimal(b, n, c.decimals)
 	}
 	return c.total(row).AppendText(b)
 }
@@ -117,6 +131,10 @@ func (c *Column[T]) appendCell(b []byte, row *T) []byte {
 		return appendCell(b, string(c.AppendJSON(nil, row)))
 	case kindInstant:
 		return appendTime(b, c.instant(row))
+	case kindOptional:
+		if _, ok := c.optional(row); !ok {
+			return b
+		}
 	}
 	return c.AppendJSON(b, row)
 }

@@ -119,7 +119,7 @@ func (f *fixture) askBriefly(method, target, body string, options ...option) *an
 var rightsWanted = map[string]auth.Right{
 	"post-events": auth.Send, "list-events": auth.Read, "get-event": auth.Read, "get-events": auth.Read, "get-similar-prompts": auth.Read, "get-similar-prompts-of": auth.Read, "get-prompt-clusters": auth.Read, "list-traces": auth.Read, "get-trace": auth.Read,
 	"get-cost-breakdown": auth.Read, "get-features": auth.Read, "get-models": auth.Read, "get-users": auth.Read,
-	"get-timeseries": auth.Read, "get-compare": auth.Read, "get-flamegraph": auth.Read, "get-prompts": auth.Read,
+	"get-timeseries": auth.Read, "get-compare": auth.Read, "get-flamegraph": auth.Read, "get-prompts": auth.Read, "get-prompts-growth": auth.Read, "get-prompts-history": auth.Read,
 	"get-prices": auth.Read, "put-price": auth.Edit, "delete-price": auth.Edit, "quote": auth.Quote, "explain-price": auth.Read,
 	"get-price-list": auth.Read, "put-price-list": auth.Administer, "delete-price-list": auth.Administer, "rerate": auth.Edit,
 	"get-unpriced": auth.Read, "list-jobs": auth.Read, "get-job": auth.Read,

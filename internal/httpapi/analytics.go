@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,8 @@ type Reports interface {
 	Traces(ctx context.Context, r report.TracesRequest) (report.Traces, error)
 	Trace(ctx context.Context, r report.TraceRequest) (report.Trace, error)
 	Prompts(ctx context.Context, r report.PromptsRequest) (report.Prompts, error)
+	Growth(ctx context.Context, r report.GrowthRequest) (report.Growths, error)
+	History(ctx context.Context, r report.HistoryRequest) (report.Histories, error)
 	Totals(ctx context.Context, r report.TotalsRequest) ([]report.Total, error)
 	Events(ctx context.Context, r report.EventsRequest) (report.Events, error)
 	Event(ctx context.Context, id usage.ID, f analytics.Filter) (usage.Record, error)
@@ -37,7 +40,7 @@ func (s *server) analyticsRoutes() []*route {
 	ranked := concat(common, []param{fieldsParam}, pageParams)
 	rows := s.envelope(arrayOf(schemaOf[breakdownRow](s)), schemaOf[breakdownMeta](s), paged)
 	ask := func(name string, rt route) *route {
-		rt.id, rt.method, rt.tag, rt.need = "get-"+name, http.MethodGet, "Analytics", auth.Read
+		rt.id, rt.method, rt.tag, rt.need = "get-"+strings.ReplaceAll(name, "/", "-"), http.MethodGet, "Analytics", auth.Read
 		rt.path, rt.alias = "/api/v1/analytics/"+name, "/api/analytics/"+name
 		rt.status = http.StatusOK
 		if rt.weigh == nil {
@@ -82,10 +85,14 @@ func (s *server) analyticsRoutes() []*route {
 		ask("compare", s.compareRoute()),
 		ask("prompts", route{
 			summary: "Calls with far more input than their like",
-			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first.",
-			params:  concat(common, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
+			doc:     "Calls whose input is at least twice the median of their feature and model, the most wasteful first. Where the texts of prompts are kept, longPart says of the first hundred rows which part of the prompt is the long one.",
+			params: concat(common, []param{{
+				name: "spread", doc: "Adds medianAbsDeviationTokens, deviations and medianInputOutputRatio, for which the calls are read once more: it takes about twice as long.", schema: withDefault(&huma.Schema{Type: huma.TypeBoolean}, false),
+			}}, pageParams), answer: s.envelope(arrayOf(schemaOf[prompt](s)), schemaOf[WindowMeta](s), paged),
 			errors: []int{http.StatusGone}, serve: s.prompts,
 		}),
+		ask("prompts/growth", s.growthRoute(common)),
+		ask("prompts/history", s.historyRoute(common)),
 		s.totalsRoute(),
 		ask("events", route{
 			summary: "Events, newest first", doc: eventsDoc,
@@ -226,48 +233,6 @@ func points(rows []analytics.Row) []point {
 		}
 	}
 	return out
-}
-
-type prompt struct {
-	EventID           usage.ID    `json:"eventId"`
-	Timestamp         time.Time   `json:"timestamp"`
-	Feature           string      `json:"feature"`
-	Model             string      `json:"model"`
-	InputTokens       int64       `json:"inputTokens"`
-	CachedTokens      int64       `json:"cachedTokens"`
-	OutputTokens      int64       `json:"outputTokens"`
-	MedianInputTokens int64       `json:"medianInputTokens" doc:"Median input of the feature and model in the range."`
-	GroupCalls        int64       `json:"groupCalls" doc:"Calls that the median rests on."`
-	BloatRatio        thousandths `json:"bloatRatio" doc:"Input ÷ median."`
-	RedundancyScore   thousandths `json:"redundancyScore" doc:"The part of the input beyond the median, 0 to 1."`
-	WastedCost        money.USD   `json:"wastedCost" doc:"What the input beyond the median cost."`
-	Suggestions       []string    `json:"suggestions"`
-}
-
-func (s *server) prompts(c *call) (*reply, error) {
-	w := c.q.window(s.now())
-	req := report.PromptsRequest{Filter: c.q.filter(w), Limit: c.q.limit(), Cursor: c.q.cursor()}
-	if err := c.q.err(); err != nil {
-		return nil, err
-	}
-	p, err := s.reports.Prompts(c, req)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]prompt, len(p.Rows))
-	for i := range p.Rows {
-		r := &p.Rows[i]
-		data[i] = prompt{
-			EventID: r.ID, Timestamp: r.Timestamp.UTC(), Feature: r.Feature, Model: r.Model, InputTokens: r.Input,
-			CachedTokens: r.Cached, OutputTokens: r.Output, MedianInputTokens: r.Median, GroupCalls: r.GroupCalls,
-			BloatRatio: thousandths(r.BloatRatio), RedundancyScore: thousandths(r.RedundancyScore), WastedCost: r.Wasted,
-			Suggestions: append([]string{}, r.Suggestions...),
-		}
-	}
-	if err := c.q.continues(&w, p.From, p.To); err != nil {
-		return nil, err
-	}
-	return &reply{Data: data, Meta: w.meta().truncated(p.TruncatedBefore), Pagination: pages(p.NextCursor)}, nil
 }
 
 func (s *server) events(c *call) (*reply, error) {

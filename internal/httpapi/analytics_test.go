@@ -215,8 +215,38 @@ func TestPrompts(t *testing.T) {
 	events = append(events, event(9, `{"inputTokens":8000}`))
 	f.post("/api/v1/events", batch(events...)).want(202)
 	f.get("/api/v1/analytics/prompts").want(200).says(
-		`"inputTokens":8000`, `"medianInputTokens":1000`, `"bloatRatio":8`, `"redundancyScore":0.875`, `"wastedCost":0.0175`, `"suggestions":["`)
+		`"inputTokens":8000`, `"medianInputTokens":1000`, `"bloatRatio":8`, `"redundancyScore":0.875`, `"wastedCost":0.0175`, `"inputOutputRatio":`, `"suggestions":["`).lacks("medianAbsDeviationTokens", "longPart")
+	f.get("/api/v1/analytics/prompts?spread=true").want(200).says(`"medianAbsDeviationTokens":0,"medianInputOutputRatio":10,`).lacks(`"deviations"`) // nothing to divide by
+	f.post("/api/v1/events", batch(event(10, `{"inputTokens":1100}`), event(11, `{"inputTokens":1100}`), event(12, `{"inputTokens":1100}`), event(13, `{"inputTokens":1200}`),
+		event(14, `{"inputTokens":1100}`), event(15, `{"inputTokens":1100}`), event(16, `{"inputTokens":1100}`), event(17, `{"inputTokens":900}`), event(18, `{"inputTokens":1100}`), event(19, `{"inputTokens":1100}`))).want(202)
+	f.get("/api/v1/analytics/prompts?spread=true").want(200).says(`"medianInputTokens":1000`, `"medianAbsDeviationTokens":100,"deviations":70,`, "70 times the usual distance")
+	f.get("/api/v1/analytics/prompts?spread=yes").want(400).says("spread")
 	f.get("/api/v1/analytics/prompts?feature=never").want(200).says(`"data":[]`)
+}
+
+// Where prompts grew, and what sessions send again.
+func TestPromptGrowthAndHistory(t *testing.T) {
+	f := setup(t)
+	var events []string
+	for i := range 24 { // 8 days apart, and the second half with four times the input
+		day := 1 + i/12*18
+		events = append(events, event(i, fmt.Sprintf(`{"timestamp":"2026-11-%02dT10:%02d:00Z","inputTokens":%d,"cachedTokens":0,"outputTokens":100,"sessionId":"s%d"}`, day, i, 1000*(1+i/12*3)+100*(i%3), i/3)))
+	}
+	f.post("/api/v1/events", batch(events...)).want(202)
+	const range30 = "from=2026-11-01&to=2026-11-20"
+	f.get("/api/v1/analytics/prompts/growth?"+range30+"&parts=2&tz=Europe/Berlin").want(200).says(
+		`"feature":"chat"`, `"callCount":24`, `"growth":{"first":{"from":"2026-11-01T00:00:00+01:00","to":"2026-11-11T00:00:00+01:00","callCount":12,"medianInputTokens":1100,`,
+		`"tokens":3000,"ratio":3.727,"addedCost":0.09}`, // 3,000 tokens × 12 calls at 2.50 USD a million
+		`"notCompared":0,"leftOut":0`, "The median input grew from 1,100 tokens")
+	f.get("/api/analytics/prompts/growth?" + range30 + "&feature=never").want(200).says(`"data":[]`)
+	f.get("/api/v1/analytics/prompts/growth?" + range30 + "&parts=25").want(400).says("parts")
+
+	// Sessions of 1,000, 1,100 and 1,200 tokens: 1,100 and 1,200 could have been there.
+	f.get("/api/v1/analytics/prompts/history?"+range30).want(200).says(
+		`"feature":"chat","sessions":8,"callCount":24,"turns":16,"maxTurns":2,"inputTokens":62400,"maxInputTokens":4200,"resentTokens":42400,"resentCachedTokens":0,"resentShare":0.679,"resentCost":0.106,`,
+		`"historyTokens":2400,"historyCachedTokens":0,"historyShare":0.038,"historyCost":0.006,`, "Of the 62,400 input tokens").lacks("sessionId")
+	f.get("/api/analytics/prompts/history?"+range30+"&groupBy=session&limit=1").want(200).says(`"project":"default","sessionId":"s`, `"hasMore":true`)
+	f.get("/api/v1/analytics/prompts/history?"+range30+"&groupBy=user").want(400).says("groupBy", "feature, session")
 }
 
 // An event comes back as it was sent.

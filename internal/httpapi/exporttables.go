@@ -52,6 +52,7 @@ func (s *server) promptsExport() exportOf {
 		export.Decimal("bloatRatio", 3, func(r *row) int64 { return r.BloatRatio }),
 		export.Decimal("redundancyScore", 3, func(r *row) int64 { return r.RedundancyScore }),
 		export.Money("wastedCost", func(r *row) money.Total { return money.TotalOf(r.Wasted) }),
+		export.OptionalDecimal("inputOutputRatio", 3, func(r *row) (int64, bool) { return r.InputRatio, r.InputRatio >= 0 }),
 		export.Texts("suggestions", func(r *row) []string { return r.Suggestions }),
 	}
 	return exportOf{

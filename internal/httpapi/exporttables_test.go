@@ -139,6 +139,8 @@ func unguarded(cell string) string {
 func plain(t *testing.T, v any) string {
 	t.Helper()
 	switch v := v.(type) {
+	case nil:
+		return ""
 	case string:
 		return v
 	case json.Number:

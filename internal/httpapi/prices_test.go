@@ -170,7 +170,7 @@ func TestBrokenCursors(t *testing.T) {
 	fill(f)
 	for _, path := range []string{
 		"/api/v1/events?limit=1&" + november, "/api/v1/analytics/cost-breakdown?limit=1&" + november, "/api/v1/prices?limit=1",
-		"/api/v1/analytics/prompts?" + november, "/api/v1/prices/unpriced?" + november, "/api/v1/jobs?limit=1",
+		"/api/v1/analytics/prompts?" + november, "/api/v1/analytics/prompts/growth?" + november, "/api/v1/analytics/prompts/history?" + november, "/api/v1/prices/unpriced?" + november, "/api/v1/jobs?limit=1",
 	} {
 		var page struct{ Pagination struct{ NextCursor string } }
 		f.get(path).want(200).into(&page)

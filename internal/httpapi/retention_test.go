@@ -71,7 +71,7 @@ func TestRetention(t *testing.T) {
 	for _, path := range []string{
 		"analytics/users" + days, "analytics/cost-breakdown" + days + "&groupBy=tag:x", "analytics/timeseries" + days + "&granularity=hour",
 		"analytics/timeseries" + days + "&granularity=day&groupBy=session", "analytics/flamegraph" + days + "&levels=user", "analytics/flamegraph" + days + "&levels=trace",
-		"analytics/prompts" + days, "events" + days, "traces" + days, "analytics/realtime-totals?project=shop", "analytics/compare" + days + "&groupBy=user",
+		"analytics/prompts" + days, "analytics/prompts/growth" + days, "analytics/prompts/history" + days, "events" + days, "traces" + days, "analytics/realtime-totals?project=shop", "analytics/compare" + days + "&groupBy=user",
 	} {
 		f.get("/api/v1/" + path).want(200).says(gone)
 	}

@@ -175,6 +175,14 @@ func (r failing) Prompts(context.Context, report.PromptsRequest) (report.Prompts
 	return report.Prompts{}, r.err
 }
 
+func (r failing) Growth(context.Context, report.GrowthRequest) (report.Growths, error) {
+	return report.Growths{}, r.err
+}
+
+func (r failing) History(context.Context, report.HistoryRequest) (report.Histories, error) {
+	return report.Histories{}, r.err
+}
+
 func (r failing) Export(context.Context, report.ExportRequest) (*report.Export, error) {
 	return nil, r.err
 }
@@ -195,6 +203,8 @@ func TestGone(t *testing.T) {
 	f := setup(t, func(p *Params) { p.Reports = failing{fault.New(fault.Gone, "start again")} })
 	f.get("/api/v1/analytics/features").want(410).says("start again")
 	f.get("/api/v1/analytics/prompts").want(410)
+	f.get("/api/v1/analytics/prompts/growth").want(410)
+	f.get("/api/v1/analytics/prompts/history").want(410)
 }
 
 func TestPanic(t *testing.T) {

@@ -23,6 +23,8 @@ const (
 
 	kindBreakdown = 'b'
 	kindPrompts   = 'p'
+	kindGrowth    = 'g'
+	kindHistory   = 'h'
 	kindCompare   = 'c'
 	kindEvents    = 'e'
 	kindTraces    = 't'

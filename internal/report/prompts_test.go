@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -33,9 +34,9 @@ func TestPromptsNamesFigures(t *testing.T) {
 	want := []Prompt{{
 		Bloat: analytics.Bloat{
 			ID: big.ID, Timestamp: big.Timestamp, Feature: "chat", Model: "gpt", Input: 8400, Output: 12,
-			Median: 2000, GroupCalls: 6, InputCost: 21_000_000_000, Wasted: 16_000_000_000,
+			Median: 2000, GroupCalls: 6, InputCost: 21_000_000_000, Wasted: 16_000_000_000, Project: "p", MedianRatio: -1,
 		},
-		BloatRatio: 4200, RedundancyScore: 762,
+		BloatRatio: 4200, RedundancyScore: 762, InputRatio: 700_000,
 		Suggestions: []string{
 			"Input is 4.2 times the median of 6 calls of this feature and model (8,400 against 2,000 tokens); the 6,400 tokens above the median cost 0.016 USD.",
 			"0 of 8,400 input tokens came from the cache; what every call repeats belongs at the beginning of the prompt, where the provider can cache it.",
@@ -52,7 +53,7 @@ func TestPromptsNamesFigures(t *testing.T) {
 
 // What is not true of a call is not said of it.
 func TestSuggestions(t *testing.T) {
-	base := analytics.Bloat{Input: 3000, Output: 1000, Cached: 2000, Median: 1500, GroupCalls: 1234567, Wasted: money.PerUSD}
+	base := analytics.Bloat{Input: 3000, Output: 1000, Cached: 2000, Median: 1500, GroupCalls: 1234567, Wasted: money.PerUSD, MedianRatio: -1}
 	for name, c := range map[string]struct {
 		change func(*analytics.Bloat)
 		want   []string
@@ -66,6 +67,11 @@ func TestSuggestions(t *testing.T) {
 		"too short to cache, no output": {func(b *analytics.Bloat) { b.Wasted, b.Input, b.Median, b.Cached, b.Output = 0, 1000, 96, 0, 0 }, []string{
 			"Input is 10.4 times the median of 1,234,567 calls of this feature and model (1,000 against 96 tokens).",
 			"The call returned no output tokens for 1,000 input tokens.",
+		}},
+		"with spread": {func(b *analytics.Bloat) { b.Output, b.Deviation, b.MedianRatio = 50, 120, 2345 }, []string{
+			"Input is 2 times the median of 1,234,567 calls of this feature and model (3,000 against 1,500 tokens); the 1,500 tokens above the median cost 1 USD.",
+			"That is 12.5 times the usual distance from the median: half of these calls are within 120 tokens of it.",
+			"The call returned 50 output tokens for 3,000 input tokens, 1 for every 60 (usual is 1 for every 2.3); check whether it needs all of its context.",
 		}},
 	} {
 		b := base
@@ -141,4 +147,99 @@ func TestPromptsRefuses(t *testing.T) {
 	s.Ledger = broken{}
 	_, err := s.Prompts(t.Context(), PromptsRequest{})
 	wantFault(t, "ledger down", err, fault.Unavailable, "")
+}
+
+// The spread is asked for only where it is wanted, and changes no row's place.
+func TestPromptsSpread(t *testing.T) {
+	l := ledgerOf(t, sample(600, 13))
+	s, _ := service(l)
+	r := PromptsRequest{Filter: window, MinRatio: 1500, Limit: 20}
+	plain, err := s.Prompts(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Cursor, r.Spread = plain.NextCursor, true // a cursor of either
+	if _, err := s.Prompts(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	r.Cursor = ""
+	got, err := s.Prompts(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range got.Rows {
+		if was := plain.Rows[i]; was.ID != p.ID || was.Deviations != nil || was.Deviation != 0 || was.MedianRatio != -1 {
+			t.Errorf("row %d without the spread: %+v", i, was)
+		}
+		if p.Deviation == 0 || p.MedianRatio < 0 || p.Deviations == nil || *p.Deviations != ratioOf(p.Input-p.Median, p.Deviation, 1000) {
+			t.Errorf("row %d: %+v", i, p)
+		}
+	}
+	if deviations(analytics.Bloat{Input: 5, Median: 3}) != nil {
+		t.Error("something divided by a deviation of 0")
+	}
+}
+
+// texts says of one call where its prompt is long.
+type texts struct {
+	id   usage.ID
+	part analytics.LongPart
+	f    analytics.Filter
+	err  error
+}
+
+func (x *texts) LongParts(_ context.Context, f analytics.Filter, _ []analytics.Bloat) (map[usage.ID]analytics.LongPart, error) {
+	x.f = f
+	return map[usage.ID]analytics.LongPart{x.id: x.part}, x.err
+}
+
+func TestLongPartIsNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		part analytics.LongPart
+		want string
+	}{
+		"behind": {
+			analytics.LongPart{Characters: 7800, Usual: 1900, Texts: 10, Number: 2, Parts: 3, PartCharacters: 6210, PartUsual: 300, Behind: "Context:"},
+			`Of the 7,800 characters of its prompt 6,210 are in part 2 of the 3 that vary, behind "Context:"; usual there are 300 (median of 10 prompts of this feature and model).`,
+		},
+		"first": {
+			analytics.LongPart{Characters: 7800, Usual: 1900, Texts: 3, Number: 1, Parts: 1, PartCharacters: 6210, PartUsual: 300},
+			`Of the 7,800 characters of its prompt 6,210 are in part 1 of the 1 that vary, at the beginning; usual there are 300 (median of 3 prompts of this feature and model).`,
+		},
+		"another kind": {
+			analytics.LongPart{Characters: 7800, Usual: 1900, Texts: 3},
+			`Its prompt has 7,800 characters; usual are 1,900 (median of 3 prompts of this feature and model).`,
+		},
+		"not the prompt": {
+			analytics.LongPart{Characters: 66, Usual: 67, Texts: 10, Parts: 1},
+			`Its prompt has 66 characters, and usual are 67 (median of 10 prompts of this feature and model): the tokens beyond are in what is sent beside it, such as the history, tools or files.`,
+		},
+	} {
+		if got := suggestPart(c.part); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	s, _ := service(ledgerOf(t, sample(600, 13)))
+	r := PromptsRequest{Filter: window, MinRatio: 1500, Limit: 5}
+	plain, err := s.Prompts(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &texts{id: plain.Rows[3].ID, part: analytics.LongPart{Characters: 9, Usual: 2, Texts: 4}}
+	s.Texts = x
+	got, err := s.Prompts(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range got.Rows {
+		if named := row.LongPart != nil && row.Suggestions[1] == suggestPart(x.part); named != (i == 3) {
+			t.Errorf("row %d: %+v", i, row)
+		}
+	}
+	if x.f.From != window.From || x.f.To != window.To {
+		t.Errorf("asked of %+v", x.f)
+	}
+	x.err = fault.New(fault.Unavailable, "down")
+	_, err = s.Prompts(t.Context(), r)
+	wantFault(t, "texts down", err, fault.Unavailable, "")
 }

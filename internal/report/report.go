@@ -14,14 +14,24 @@ import (
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/money"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 // Service answers reports. All methods may be called from many goroutines.
 type Service struct {
 	Ledger store.Ledger
 	Now    func() time.Time
+	// Texts says where long prompts are long; nil says nothing of that.
+	Texts Texts
 	// fewCells and exportRows are for tests; 0 is the constant.
 	fewCells, exportRows int
+}
+
+// Texts knows the texts of prompts, as far as they are kept.
+type Texts interface {
+	// LongParts says of calls, of which f selects the like, by their ids which part of
+	// their prompt is longer than usual.
+	LongParts(ctx context.Context, f analytics.Filter, calls []analytics.Bloat) (map[usage.ID]analytics.LongPart, error)
 }
 
 // The sizes of a page.
@@ -124,12 +134,16 @@ func (s *Service) atOneMoment(ctx context.Context, ask func(*moment) error) erro
 
 // ratio is num × scale ÷ den rounded half-even, for num ≥ 0 and den > 0.
 func ratio(num, den *big.Int, scale int64) int64 {
-	n := new(big.Int).Mul(num, big.NewInt(scale))
-	q, r := n.QuoRem(n, den, new(big.Int))
+	return divideHalfEven(new(big.Int).Mul(num, big.NewInt(scale)), den).Int64()
+}
+
+// divideHalfEven is num ÷ den, for num ≥ 0 and den > 0.
+func divideHalfEven(num, den *big.Int) *big.Int {
+	q, r := new(big.Int).QuoRem(num, den, new(big.Int))
 	if c := r.Lsh(r, 1).Cmp(den); c > 0 || c == 0 && q.Bit(0) == 1 {
 		q.Add(q, big.NewInt(1))
 	}
-	return q.Int64()
+	return q
 }
 
 // share is part ÷ whole in millionths, 0 of a whole that is 0.

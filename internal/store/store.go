@@ -79,6 +79,12 @@ type Ledger interface {
 	// Bloat ranks single calls against the median of their group.
 	Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.BloatTable, error)
 
+	// Growth says how the input of features and models moved over a window.
+	Growth(ctx context.Context, q analytics.GrowthQuery) (analytics.GrowthTable, error)
+
+	// Resent says what sessions sent again turn after turn.
+	Resent(ctx context.Context, q analytics.HistoryQuery) (analytics.HistoryTable, error)
+
 	// Events yields matching events, newest first, then by descending id: those
 	// that were stored when the first one was read, each once, whatever is stored
 	// or corrected meanwhile. The sequence ends after the first error. Events may

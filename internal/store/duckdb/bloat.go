@@ -28,28 +28,36 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 		if err != nil {
 			return err
 		}
+		spreads := "SELECT NULL::BIGINT AS g, NULL::BIGINT AS deviation, NULL::BIGINT AS ratio"
+		if q.Spread {
+			spreads = s.Dialect.Spreads("(SELECT cell_id, g, median FROM limits WHERE g IN (SELECT g FROM ranked))", cond)
+		}
 		// Two scans: the medians need two columns, and only the few calls above them
-		// need the rest. Groups are numbered, so that events are grouped by an integer.
+		// need the rest; the spread takes a third. Groups are numbered, so that events are
+		// grouped by an integer.
 		text := fmt.Sprintf(`
 WITH groups AS (
-	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
+	SELECT id AS cell_id, project, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
 ), medians AS (
 	SELECT g, quantile_disc(%[1]s, 0.5) AS median, count(*) AS n
 	FROM events JOIN groups ON cell_id = cell WHERE %[2]s AND %[1]s > 0 GROUP BY g HAVING count(*) >= %[3]s AND median > 0
 ), limits AS (
-	SELECT cell_id, feature, model, median, n, least((median::HUGEINT * %[5]s + 999) // 1000, 9223372036854775807)::BIGINT AS bar
+	SELECT cell_id, g, project, feature, model, median, n, least((median::HUGEINT * %[5]s + 999) // 1000, 9223372036854775807)::BIGINT AS bar
 	FROM groups JOIN medians USING (g)
 ), bloated AS (
-	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
-		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid, input - median AS beyond
+	SELECT id, ts, g, project, feature, model, prompt_id, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
+		median, n, %[8]s AS paid, input - median AS beyond
 	FROM events JOIN limits ON cell_id = cell
 	WHERE %[2]s AND %[1]s > 0 AND %[1]s >= bar
+), ranked AS MATERIALIZED (
+	SELECT *, %[9]s AS wasted FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d
+), spreads AS (
+	%[10]s
 )
-SELECT id, ts, feature, model, input, cached, output, median, n, paid,
-	CASE WHEN beyond = 0 OR paid <= 4611686018427387903 // beyond THEN %[8]s ELSE %[9]s END AS wasted
-FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
+SELECT id, ts, project, feature, model, prompt_id, input, cached, output, median, n, paid, wasted, coalesce(deviation, 0), coalesce(ratio, -1)
+FROM ranked LEFT JOIN spreads USING (g) ORDER BY wasted DESC, id`,
 			sqlquery.InputTokens, cond, s.Bind(q.MinCalls), sqlquery.OutputTokens, s.Bind(q.MinRatio), q.Limit+1, q.Offset,
-			halfEven("paid * beyond", "input"), halfEven("(paid::HUGEINT * beyond)", "input"))
+			sqlquery.InputPaid, share("paid", "beyond", "input"), spreads)
 		rows, err := db.QueryContext(ctx, text, s.Args...)
 		if err != nil {
 			return err
@@ -58,10 +66,13 @@ FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
 		for rows.Next() {
 			var b analytics.Bloat
 			var id duck.UUID
+			var promptID []byte
 			var paid, wasted int64
-			if err := rows.Scan(&id, &b.Timestamp, &b.Feature, &b.Model, &b.Input, &b.Cached, &b.Output, &b.Median, &b.GroupCalls, &paid, &wasted); err != nil {
+			if err := rows.Scan(&id, &b.Timestamp, &b.Project, &b.Feature, &b.Model, &promptID, &b.Input, &b.Cached, &b.Output, &b.Median, &b.GroupCalls,
+				&paid, &wasted, &b.Deviation, &b.MedianRatio); err != nil {
 				return err
 			}
+			copy(b.PromptID[:], promptID) // none when there is none
 			b.ID, b.Timestamp = usage.ID(id), b.Timestamp.UTC()
 			b.InputCost, b.Wasted = money.USD(paid), money.USD(wasted)
 			t.Rows = append(t.Rows, b)
@@ -72,6 +83,12 @@ FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
 		return rows.Err()
 	})
 	return t, err
+}
+
+// share is sqlquery.Dialect.Share.
+func share(amount, part, whole string) string {
+	return fmt.Sprintf("CASE WHEN %[2]s = 0 THEN 0 WHEN %[1]s <= 4611686018427387903 // %[2]s THEN %[3]s ELSE %[4]s END",
+		amount, part, halfEven(amount+" * "+part, whole), halfEven("("+amount+"::HUGEINT * "+part+")", whole))
 }
 
 // halfEven is num ÷ den, both positive integers, rounded half-even. In 64 bits

@@ -17,6 +17,7 @@ func dialect() *sqlquery.Dialect {
 		Micros:   "epoch_us(ts)",
 		CountIf:  func(condition string) string { return "count_if(" + condition + ")" },
 		Quantile: func(column, fraction string) string { return "quantile_disc(" + column + ", " + fraction + ")" },
+		Share:    share,
 		Earliest: func(value string, keys ...string) string {
 			return "arg_min(" + value + ", row(" + strings.Join(keys, ", ") + "))"
 		},
@@ -43,6 +44,30 @@ func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analy
 	err := e.read(ctx, func(db querier, at position) (err error) {
 		q.AsOf = at.bound(q.AsOf)
 		t, err = asker(db, at).CallTree(ctx, q)
+		t.AsOf, t.Revision = q.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+// Growth implements store.Ledger.
+func (e *Engine) Growth(ctx context.Context, q analytics.GrowthQuery) (analytics.GrowthTable, error) {
+	var t analytics.GrowthTable
+	err := e.read(ctx, func(db querier, at position) (err error) {
+		q.AsOf = at.bound(q.AsOf)
+		t, err = asker(db, at).Growth(ctx, q)
+		t.AsOf, t.Revision = q.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+// Resent implements store.Ledger.
+func (e *Engine) Resent(ctx context.Context, q analytics.HistoryQuery) (analytics.HistoryTable, error) {
+	var t analytics.HistoryTable
+	err := e.read(ctx, func(db querier, at position) (err error) {
+		q.AsOf = at.bound(q.AsOf)
+		t, err = asker(db, at).Resent(ctx, q)
 		t.AsOf, t.Revision = q.AsOf, at.revision
 		return err
 	})

@@ -23,6 +23,9 @@ func dialect() *sqlquery.Dialect {
 		Quantile: func(column, fraction string) string {
 			return "percentile_disc(" + fraction + ") WITHIN GROUP (ORDER BY " + column + ")"
 		},
+		Share: func(amount, part, whole string) string {
+			return "CASE WHEN " + part + " = 0 THEN 0 ELSE " + halfEven("("+amount+"::NUMERIC * "+part+")", whole) + " END"
+		},
 		Earliest: func(value string, keys ...string) string {
 			return "(array_agg(" + value + " ORDER BY " + strings.Join(keys, ", ") + "))[1]"
 		},
@@ -61,6 +64,32 @@ func (e *Engine) CallTree(ctx context.Context, q analytics.CallTreeQuery) (analy
 			return err
 		}
 		t, err = e.asker(tx, at).CallTree(ctx, ask)
+		t.AsOf, t.Revision = ask.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+// Growth implements store.Ledger.
+func (e *Engine) Growth(ctx context.Context, q analytics.GrowthQuery) (analytics.GrowthTable, error) {
+	var t analytics.GrowthTable
+	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) (err error) {
+		ask := q
+		ask.AsOf = at.bound(q.AsOf)
+		t, err = e.asker(tx, at).Growth(ctx, ask)
+		t.AsOf, t.Revision = ask.AsOf, at.revision
+		return err
+	})
+	return t, err
+}
+
+// Resent implements store.Ledger.
+func (e *Engine) Resent(ctx context.Context, q analytics.HistoryQuery) (analytics.HistoryTable, error) {
+	var t analytics.HistoryTable
+	err := e.ask(ctx, q.AsOf, func(tx pgx.Tx, at position) (err error) {
+		ask := q
+		ask.AsOf = at.bound(q.AsOf)
+		t, err = e.asker(tx, at).Resent(ctx, ask)
 		t.AsOf, t.Revision = ask.AsOf, at.revision
 		return err
 	})
@@ -108,25 +137,33 @@ func (e *Engine) Bloat(ctx context.Context, q analytics.BloatQuery) (analytics.B
 			return err
 		}
 		d := s.Dialect
+		spreads := "SELECT NULL::BIGINT AS g, NULL::BIGINT AS deviation, NULL::BIGINT AS ratio"
+		if q.Spread {
+			spreads = d.Spreads("(SELECT cell_id, g, median FROM limits WHERE g IN (SELECT g FROM ranked)) shown", cond)
+		}
 		text := fmt.Sprintf(`
 WITH numbered AS (
-	SELECT id AS cell_id, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
+	SELECT id AS cell_id, project, feature, model, dense_rank() OVER (ORDER BY feature, model) AS g FROM cells
 ), medians AS (
 	SELECT g, %[8]s AS median, count(*) AS n
 	FROM events JOIN numbered ON cell_id = cell WHERE %[2]s AND %[1]s > 0 GROUP BY g HAVING count(*) >= %[3]s
 ), limits AS (
-	SELECT cell_id, feature, model, median, n, least(div(median::NUMERIC * %[5]s::BIGINT + 999, 1000), 9223372036854775807)::BIGINT AS bar
+	SELECT cell_id, g, project, feature, model, median, n, least(div(median::NUMERIC * %[5]s::BIGINT + 999, 1000), 9223372036854775807)::BIGINT AS bar
 	FROM numbered JOIN medians USING (g) WHERE median > 0
 ), bloated AS (
-	SELECT id, ts, feature, model, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
-		median, n, c_input + c_cache_read + c_cache_write + c_cache_write_1h AS paid
+	SELECT id, ts, g, project, feature, model, prompt_id, %[1]s AS input, t_cache_read AS cached, %[4]s AS output,
+		median, n, %[10]s AS paid, %[1]s - median AS beyond
 	FROM events JOIN limits ON cell_id = cell
 	WHERE %[2]s AND %[1]s > 0 AND %[1]s >= bar
+), ranked AS MATERIALIZED (
+	SELECT *, %[9]s AS wasted FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d
+), spreads AS (
+	%[11]s
 )
-SELECT id, ts, feature, model, input, cached, output, median, n, paid, %[9]s AS wasted
-FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
+SELECT id, ts, project, feature, model, prompt_id, input, cached, output, median, n, paid, wasted, coalesce(deviation, 0), coalesce(ratio, -1)
+FROM ranked LEFT JOIN spreads USING (g) ORDER BY wasted DESC, id`,
 			sqlquery.InputTokens, cond, s.Bind(q.MinCalls), sqlquery.OutputTokens, s.Bind(q.MinRatio), q.Limit+1, q.Offset,
-			d.Quantile(sqlquery.InputTokens, "0.5"), halfEven("(paid::NUMERIC * (input - median))", "input"))
+			d.Quantile(sqlquery.InputTokens, "0.5"), d.Share("paid", "beyond", "input"), sqlquery.InputPaid, spreads)
 		rows, err := tx.Query(ctx, text, s.Args...)
 		if err != nil {
 			return err
@@ -135,9 +172,14 @@ FROM bloated ORDER BY wasted DESC, id LIMIT %[6]d OFFSET %[7]d`,
 		for rows.Next() {
 			var b analytics.Bloat
 			var id [16]byte
+			var promptID *[16]byte
 			var ts, paid, wasted int64
-			if err := rows.Scan(&id, &ts, &b.Feature, &b.Model, &b.Input, &b.Cached, &b.Output, &b.Median, &b.GroupCalls, &paid, &wasted); err != nil {
+			if err := rows.Scan(&id, &ts, &b.Project, &b.Feature, &b.Model, &promptID, &b.Input, &b.Cached, &b.Output, &b.Median, &b.GroupCalls,
+				&paid, &wasted, &b.Deviation, &b.MedianRatio); err != nil {
 				return err
+			}
+			if promptID != nil {
+				b.PromptID = *promptID
 			}
 			b.ID, b.Timestamp = id, time.UnixMicro(ts).UTC()
 			b.InputCost, b.Wasted = money.USD(paid), money.USD(wasted)

@@ -300,6 +300,10 @@ func Bloat(records []usage.Record, q analytics.BloatQuery) analytics.BloatTable 
 			inputs = append(inputs, r.Counts[usage.Input])
 		}
 		median := quantile(inputs, 50)
+		deviation, ratio := int64(0), int64(-1)
+		if q.Spread {
+			deviation, ratio = spread(group, median)
+		}
 		for _, r := range group {
 			input := r.Counts[usage.Input]
 			reach := new(big.Int).Mul(big.NewInt(input), big.NewInt(1000))
@@ -307,8 +311,7 @@ func Bloat(records []usage.Record, q analytics.BloatQuery) analytics.BloatTable 
 			if reach.Cmp(least) < 0 {
 				continue
 			}
-			inputCost := r.Classes[usage.ClassInput] + r.Classes[usage.ClassCacheRead] +
-				r.Classes[usage.ClassCacheWrite] + r.Classes[usage.ClassCacheWrite1h]
+			inputCost := inputCost(r)
 			t.Rows = append(t.Rows, analytics.Bloat{
 				ID:         r.ID,
 				Timestamp:  r.Timestamp,
@@ -321,6 +324,7 @@ func Bloat(records []usage.Record, q analytics.BloatQuery) analytics.BloatTable 
 				GroupCalls: int64(len(group)),
 				InputCost:  inputCost,
 				Wasted:     share(inputCost, input-median, input),
+				Project:    r.Project, PromptID: r.PromptID, Deviation: deviation, MedianRatio: ratio,
 			})
 		}
 	}

@@ -24,6 +24,9 @@ type Dialect struct {
 	CountIf func(condition string) string
 	// Quantile is the discrete quantile of a column.
 	Quantile func(column, fraction string) string
+	// Share is amount × part ÷ whole rounded half-even, of columns with 64-bit integers;
+	// 0 when part is 0, which must not be more than whole.
+	Share func(amount, part, whole string) string
 	// Earliest is the value of the first row of a group in the order of the keys.
 	Earliest func(value string, keys ...string) string
 	// EventsOf is a relation named events that has those of some hours (HourOf), for

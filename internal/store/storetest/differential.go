@@ -51,8 +51,10 @@ func testDifferential(t *testing.T, open Opener) {
 				if d := diff(reference.Events(recs, eq), collect(t, e, eq)); d != "" {
 					t.Fatalf("seed %d events %+v (-reference +engine):\n%s", seed, eq, d)
 				}
-				bq := analytics.BloatQuery{Filter: randomFilter(r), MinRatio: 1000 + r.Int64N(2000), MinCalls: 1 + r.Int64N(20), Limit: 1 + r.IntN(50), Offset: r.IntN(20)}
+				bq := analytics.BloatQuery{Filter: randomFilter(r), MinRatio: 1000 + r.Int64N(2000), MinCalls: 1 + r.Int64N(20), Spread: r.IntN(2) == 0, Limit: 1 + r.IntN(50), Offset: r.IntN(20)}
 				checkBloat(t, e, recs, bq)
+				checkGrowth(t, e, recs, randomGrowth(r))
+				checkResent(t, e, recs, randomResent(r))
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func testRankings(t *testing.T, open Opener) {
 		checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1000, MinCalls: 2, Limit: 7, Offset: 7 * offset})
 	}
 	checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1000, MinCalls: 8})
-	checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1000, MinCalls: 9})
+	checkBloat(t, e, recs, analytics.BloatQuery{MinRatio: 1000, MinCalls: 9, Spread: true})
 }
 
 // Windows are half-open to the microsecond, wherever in an hour they begin and

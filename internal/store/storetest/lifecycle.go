@@ -82,6 +82,11 @@ func testClosed(t *testing.T, open Opener) {
 			_, err := e.Bloat(ctx(t), analytics.BloatQuery{MinRatio: 2000, MinCalls: 1, Limit: 1})
 			return err
 		},
+		"Growth": func() error {
+			_, err := e.Growth(ctx(t), analytics.GrowthQuery{Filter: analytics.Filter{From: epoch, To: epoch.Add(time.Hour)}, Parts: 2})
+			return err
+		},
+		"Resent": func() error { _, err := e.Resent(ctx(t), analytics.HistoryQuery{}); return err },
 		"Events": func() error {
 			for _, err := range e.Events(ctx(t), store.EventQuery{}) {
 				return err

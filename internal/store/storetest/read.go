@@ -51,6 +51,8 @@ func testBloatRounding(t *testing.T, open Opener) {
 	appendAll(t, e, recs)
 	q := analytics.BloatQuery{MinRatio: 2000, MinCalls: 5, Limit: 100}
 	checkBloat(t, e, recs, q)
+	q.Spread = true
+	checkBloat(t, e, recs, q)
 	if got := bloat(t, e, q); len(got.Rows) != len(paid) {
 		t.Fatalf("%d calls, want %d", len(got.Rows), len(paid))
 	}

@@ -45,6 +45,8 @@ func Run(t *testing.T, open Opener) {
 		{"HostileText", testHostileText},
 		{"Rankings", testRankings},
 		{"BloatRounding", testBloatRounding},
+		{"Growth", testGrowth},
+		{"Resent", testResent},
 		{"Bounds", testBounds},
 		{"MissingValues", testMissingValues},
 		{"OneProjectAlone", testOneProject},
