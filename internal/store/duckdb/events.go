@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -18,64 +17,14 @@ import (
 	"github.com/costprof/costprof/internal/usage"
 )
 
-// Events implements store.Ledger. It reads in parts, since the engine's client
-// holds a whole result in memory, each bounded in time by how many events the spans
-// hold, so that a page costs the same however deep.
-func (e *Engine) Events(ctx context.Context, q store.EventQuery) iter.Seq2[usage.Record, error] {
-	return func(yield func(usage.Record, error) bool) {
-		after, left := q.After, q.Limit
-		asOf := q.AsOf
-		parts := store.LongRead{Queued: e.queued.Load}
-		cells := knownCells{}
-		for {
-			want := parts.Next()
-			if q.Limit > 0 {
-				want = min(want, left)
-			}
-			page, last, err := e.page(ctx, cells, q.Filter, &asOf, after, want)
-			if err != nil {
-				yield(usage.Record{}, err)
-				return
-			}
-			for _, r := range page {
-				if !yield(*r, nil) {
-					return
-				}
-			}
-			left -= len(page)
-			if last || q.Limit > 0 && left <= 0 {
-				return
-			}
-			end := page[len(page)-1]
-			after = &store.EventKey{Timestamp: end.Timestamp, ID: end.ID}
-			if err := parts.Done(ctx, page); err != nil {
-				yield(usage.Record{}, err)
-				return
-			}
-		}
-	}
-}
-
 // page reads the next `want` events; last says that there are no more. asOf is
 // fixed by the first page.
 func (e *Engine) page(ctx context.Context, cells knownCells, f analytics.Filter, asOf *int64, after *store.EventKey, want int) (page []*usage.Record, last bool, err error) {
 	err = e.read(ctx, func(db querier, at position) error {
 		*asOf = at.bound(*asOf)
-		top := f.To
-		if top.IsZero() {
-			top = endOfTime
-		}
-		if after != nil && after.Timestamp.Before(top) {
-			top = after.Timestamp.Add(time.Microsecond)
-		}
+		top := topOf(f, after)
 		for need := 2 * want; ; need *= 8 {
-			// The span of the newest moment wanted, and as many before it as hold
-			// enough events if all of them match.
-			lowest, older := e.counts.Back(dedupe.SpanOf(top.Add(-time.Microsecond)), need)
-			bottom := time.UnixMicro(lowest * dedupe.Span.Microseconds()).UTC()
-			if !older || !f.From.IsZero() && !bottom.After(f.From) {
-				bottom, older = f.From, false
-			}
+			bottom, older := e.back(f, top, need)
 			bounded := f
 			bounded.From, bounded.To = bottom, top
 			if page, err = selectEvents(ctx, db, cells, bounded, *asOf, after, want); err != nil {
@@ -93,18 +42,48 @@ func (e *Engine) page(ctx context.Context, cells knownCells, f analytics.Filter,
 	return page, last, err
 }
 
+// topOf is the end of the range in which the next events lie.
+func topOf(f analytics.Filter, after *store.EventKey) time.Time {
+	top := f.To
+	if top.IsZero() {
+		top = endOfTime
+	}
+	if after != nil && after.Timestamp.Before(top) {
+		top = after.Timestamp.Add(time.Microsecond)
+	}
+	return top
+}
+
+// back goes from top back to where enough events lie if all of them match: the
+// span of the newest moment wanted, and as many before it. older says that there
+// are events before it in f's range.
+func (e *Engine) back(f analytics.Filter, top time.Time, need int) (bottom time.Time, older bool) {
+	lowest, older := e.counts.Back(dedupe.SpanOf(top.Add(-time.Microsecond)), need)
+	bottom = time.UnixMicro(lowest * dedupe.Span.Microseconds()).UTC()
+	if !older || !f.From.IsZero() && !bottom.After(f.From) {
+		return f.From, false
+	}
+	return bottom, true
+}
+
 // endOfTime is later than any timestamp that an event may have.
 var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func selectEvents(ctx context.Context, db querier, cells knownCells, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]*usage.Record, error) {
-	s := sqlquery.Statement{Dialect: dialect()}
+// eventsWhere is the condition of f, behind a key.
+func eventsWhere(s *sqlquery.Statement, f analytics.Filter, asOf int64, after *store.EventKey) (string, error) {
 	cond, err := s.Where(f, asOf)
-	if err != nil {
-		return nil, err
-	}
-	if after != nil {
+	if err == nil && after != nil {
 		ts := s.Bind(after.Timestamp.UTC())
 		cond += fmt.Sprintf(" AND (ts < %s OR (ts = %s AND id < %s))", ts, ts, "'"+uuidText(after.ID)+"'::UUID")
+	}
+	return cond, err
+}
+
+func selectEvents(ctx context.Context, db querier, cells knownCells, f analytics.Filter, asOf int64, after *store.EventKey, want int) ([]*usage.Record, error) {
+	s := sqlquery.Statement{Dialect: dialect()}
+	cond, err := eventsWhere(&s, f, asOf, after)
+	if err != nil {
+		return nil, err
 	}
 	if want > narrowFrom {
 		// The time alone is read first, so that the many columns are read of few more
