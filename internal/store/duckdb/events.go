@@ -60,10 +60,10 @@ func topOf(f analytics.Filter, after *store.EventKey) time.Time {
 func (e *Engine) back(f analytics.Filter, top time.Time, need int) (bottom time.Time, older bool) {
 	lowest, older := e.counts.Back(dedupe.SpanOf(top.Add(-time.Microsecond)), need)
 	bottom = time.UnixMicro(lowest * dedupe.Span.Microseconds()).UTC()
-	if !older || !f.From.IsZero() && !bottom.After(f.From) {
+	if bottom.Before(f.From) {
 		return f.From, false
 	}
-	return bottom, true
+	return bottom, older
 }
 
 // endOfTime is later than any timestamp that an event may have.

@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -57,16 +58,16 @@ type reading struct {
 
 // all reads the first part alone, and more as it is planned.
 func (r *reading) all(ctx context.Context) error {
-	last, err := r.next(ctx, r.filter)
+	last, err := r.next(ctx, r.filter, &r.asOf)
 	for !last && err == nil {
 		last, err = r.planned(ctx)
 	}
 	return err
 }
 
-// next reads one part of those of f; last says that nothing more is wanted or there.
-func (r *reading) next(ctx context.Context, f analytics.Filter) (last bool, err error) {
-	page, last, err := r.page(ctx, r.cells, f, &r.asOf, r.after, min(r.parts.Next(), r.left))
+// next reads one part of those of f, and fixes the moment it is read of; last says that nothing more is wanted or there.
+func (r *reading) next(ctx context.Context, f analytics.Filter, asOf *int64) (last bool, err error) {
+	page, last, err := r.page(ctx, r.cells, f, asOf, r.after, min(r.parts.Next(), r.left))
 	if err != nil || !r.give(page) || last {
 		return true, err
 	}
@@ -93,23 +94,23 @@ func (r *reading) give(page []*usage.Record) bool {
 // unless many are of the very same moment.
 type moments struct{ bottom, top time.Time }
 
-// plan finds the slices in which the next parts of size events lie, newest first;
-// last says that nothing is behind them.
+// plan finds the slices in which the next parts of about size events lie, newest
+// first; last says that nothing is behind them.
 func (r *reading) plan(ctx context.Context, size int) (list []moments, last bool, err error) {
 	want := min(r.left, size*partsPlanned)
 	err = r.read(ctx, func(db querier, _ position) error {
 		top := topOf(r.filter, r.after)
-		for need := 2 * want; ; need *= 8 {
+		for need := want; ; need *= 8 {
 			bottom, older := r.back(r.filter, top, need)
 			bounded := r.filter
 			bounded.From, bounded.To = bottom, top
 			var found int
-			if list, found, err = r.cut(ctx, db, bounded, size, want); err != nil {
+			if list, found, err = r.cut(ctx, db, bounded, size, need); err != nil {
 				return err
 			}
 			// Fewer than a part are worth looking further back, by ever longer steps.
-			if found == want || !older || found >= size {
-				last = found < want && !older
+			if !older || found >= min(size, want) {
+				last = !older
 				return nil
 			}
 		}
@@ -117,38 +118,76 @@ func (r *reading) plan(ctx context.Context, size int) (list []moments, last bool
 	return list, last, err
 }
 
-// cut parts f's range into slices of size matching events; of want of them, or all
-// that it has. found is how many there are.
-func (r *reading) cut(ctx context.Context, db querier, f analytics.Filter, size, want int) (list []moments, found int, err error) {
+// perStep is how many of the events that may match lie in a step of time, about.
+const perStep = 50
+
+// cut parts f's range, which may have so many events, into slices of about size that
+// match, unless more are of one moment. found is how many match.
+func (r *reading) cut(ctx context.Context, db querier, f analytics.Filter, size, events int) (list []moments, found int, err error) {
+	type count struct {
+		bottom time.Time
+		n      int
+	}
+	step := max(1, f.To.Sub(f.From).Microseconds()/int64(events/perStep+1))
 	s := sqlquery.Statement{Dialect: dialect()}
 	cond, err := eventsWhere(&s, f, r.asOf, r.after)
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT ts, found FROM (
-			SELECT ts, row_number() OVER (ORDER BY ts DESC) AS n, count(*) OVER () AS found FROM (SELECT ts FROM events WHERE %s ORDER BY ts DESC LIMIT %d)
-		) WHERE n %% %d = 0 OR n = found ORDER BY n`, cond, want, size), s.Args...)
+	// Counting takes a fraction of what it takes to put them in order.
+	rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT epoch_us(ts) // %d AS step, count(*) FROM events WHERE %s GROUP BY step ORDER BY step DESC`, step, cond), s.Args...)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer rows.Close()
-	top := f.To
+	var counts []count
 	for rows.Next() {
-		var bottom time.Time
-		if err := rows.Scan(&bottom, &found); err != nil {
+		var at int64
+		var c count
+		if err := rows.Scan(&at, &c.n); err != nil {
 			return nil, 0, err
 		}
-		if bottom = bottom.UTC(); bottom.Before(top) { // many may be of one moment
-			list = append(list, moments{bottom, top})
-			top = bottom
-		}
+		c.bottom = time.UnixMicro(at * step).UTC()
+		counts = append(counts, c)
+		found += c.n
 	}
-	if err := rows.Err(); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, 0, err
 	}
-	if n := len(list); n > 0 && found < want {
-		list[n-1].bottom = f.From
+	top, bottom, held := f.To, f.To, 0
+	end := func() {
+		if held > 0 {
+			list = append(list, moments{bottom, top})
+			top, held = bottom, 0
+		}
 	}
+	for i, c := range counts {
+		if held+c.n > size {
+			end()
+		}
+		bottom, held = c.bottom, held+c.n
+		if i == len(counts)-1 || bottom.Before(f.From) {
+			bottom = f.From
+		}
+		if c.n <= size || step == 1 {
+			continue
+		}
+		// The step alone, which is shorter than the range: it has more than perStep.
+		finer := f
+		if c.bottom.After(finer.From) {
+			finer.From = c.bottom
+		}
+		if ends := c.bottom.Add(time.Duration(step) * time.Microsecond); ends.Before(finer.To) {
+			finer.To = ends
+		}
+		within, _, err := r.cut(ctx, db, finer, size, c.n)
+		if err != nil {
+			return nil, 0, err
+		}
+		list = append(list, within...)
+		top, held = bottom, 0
+	}
+	end()
 	return list, found, nil
 }
 
@@ -253,8 +292,9 @@ func (r *reading) part(ctx context.Context, cells knownCells, s moments, after *
 func (r *reading) slice(ctx context.Context, s moments) error {
 	bounded := r.filter
 	bounded.From, bounded.To = s.bottom, s.top
+	asOf := r.asOf // others read it meanwhile
 	for {
-		if last, err := r.next(ctx, bounded); last || err != nil {
+		if last, err := r.next(ctx, bounded, &asOf); last || err != nil {
 			return err
 		}
 	}
