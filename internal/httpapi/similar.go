@@ -205,6 +205,9 @@ type prefixCache struct {
 	Saved         money.Total `json:"saved" doc:"Against recorded; negative when it would have cost more."`
 	SavedAlready  money.Total `json:"savedAlready" doc:"By the recorded use of a cache against none; negative when it cost more."`
 	UnpricedCalls int64       `json:"unpricedCalls" doc:"Left out: there is no price for them."`
+	TooShort      int64       `json:"tooShortCalls" doc:"Calls whose beginning is shorter than what their model caches."`
+	MinimumTokens int64       `json:"minimumTokens" doc:"The shortest beginning that is cached, of the model of these calls that asks for the longest; 0 where none has a price."`
+	MinimumKnown  bool        `json:"minimumKnown" doc:"The providers have published it of every model of these calls. Where they have not, 1,024 tokens are taken, as most ask for."`
 }
 
 type clustersMeta struct {
@@ -250,6 +253,7 @@ func clusterJSON(g *similar.Cluster) promptCluster {
 		PromptCache: prefixCache{
 			PrefixShare: thousandths(g.Template.PrefixPerMille()), Reads: g.Prefix.Reads, Writes: g.Prefix.Writes, Cost: g.Prefix.Simulated,
 			Recorded: g.Prefix.Recorded, Saved: g.Prefix.Saved(), SavedAlready: g.Prefix.SavedByRecorded(), UnpricedCalls: g.Prefix.Unpriced,
+			TooShort: g.Prefix.TooShort, MinimumTokens: g.Prefix.Minimum, MinimumKnown: g.Prefix.MinimumKnown,
 		},
 	}
 	if g.Prompts == 1 {

@@ -88,21 +88,20 @@ type PromptCacheParams struct {
 	// PrefixPerMille is which part of a call's input is the shared beginning, in
 	// thousandths.
 	PrefixPerMille int64
-	// Least is the shortest beginning that the provider keeps, in tokens; nil is
-	// LeastCacheable.
-	Least func(providerID, modelID string) int64
+	// Least is the shortest beginning that the provider keeps; nil is LeastCacheable.
+	Least func(providerID, modelID string) Cacheable
 }
-
-// LeastCacheable is the shortest prompt that a provider caches, in tokens: 1,024
-// of most, according to their documentation; of those who ask for more in some
-// models the figure may be too low, never the price.
-func LeastCacheable(string, string) int64 { return 1024 }
 
 // PromptCache is what a provider's cache of prompts would have done.
 type PromptCache struct {
 	// Calls are those that could be priced; Writes and Reads those of them that
-	// would have written or read the beginning. The rest were too short.
-	Calls, Writes, Reads int64
+	// would have written or read the beginning. The rest, TooShort, have too short a one.
+	Calls, Writes, Reads, TooShort int64
+	// Minimum is the shortest beginning that is cached, in tokens, of the model that
+	// asks for the longest; 0 where no call could be priced. MinimumKnown says that it is published of
+	// every model of these calls.
+	Minimum      int64
+	MinimumKnown bool
 	// Unpriced are left out: the book has no price for them.
 	Unpriced int64
 	// Without is what the calls would cost if nothing were cached, Recorded what they
@@ -155,8 +154,13 @@ func SimulatePromptCache(calls []Call, p PromptCacheParams) (PromptCache, error)
 		}
 		out.Calls++
 		simulated := without
-		prefix := prefixTokens(bare, p.PrefixPerMille)
-		if prefix >= least(recorded.ProviderID, recorded.ModelID) && prefix > 0 {
+		minimum := least(recorded.ProviderID, recorded.ModelID)
+		out.MinimumKnown = minimum.Known && (out.MinimumKnown || out.Calls == 1)
+		out.Minimum = max(out.Minimum, minimum.Tokens)
+		prefix := minimum.cut(prefixTokens(bare, p.PrefixPerMille))
+		if prefix == 0 {
+			out.TooShort++
+		} else {
 			k := key{c.Project, recorded.ProviderID, recorded.ModelID}
 			with := bare
 			e, ok := cache[k]
