@@ -75,6 +75,9 @@ const (
 	// ExportedPrompts are calls with far more input than their like, the most
 	// wasteful first.
 	ExportedPrompts Exported = "prompts"
+	// ExportedClusters are groups of the same and nearly the same prompts, those first of which a cache
+	// of answers would save most. One answer has all of them.
+	ExportedClusters Exported = "clusters"
 )
 
 // ErrOneDocument reports that rows of several answers cannot stand in one

@@ -57,6 +57,7 @@ type root struct {
 	Trace     traceCmd     `cmd:"" help:"Show one trace as a tree with the cost of each span."`
 	Prompts   promptsCmd   `cmd:"" help:"Show calls with far more input than usual."`
 	Similar   similarCmd   `cmd:"" help:"Prompts that are like one."`
+	Clusters  clustersCmd  `cmd:"" help:"Groups of the same and nearly the same prompts, and what caches would have saved."`
 	Events    eventsCmd    `cmd:"" help:"List calls, or show one with its price lines."`
 	Export    exportCmd    `cmd:"" help:"Write events into a file: CSV, JSON, NDJSON, Parquet, FOCUS."`
 	Prices    pricesCmd    `cmd:"" help:"Look up, explain and change prices."`

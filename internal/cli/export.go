@@ -19,6 +19,7 @@ type exportCmd struct {
 	Events   exportEventsCmd   `cmd:"" help:"Write events into a file."`
 	Features exportFeaturesCmd `cmd:"" help:"Write spend by feature into a file."`
 	Prompts  exportPromptsCmd  `cmd:"" help:"Write calls with far more input than their like into a file."`
+	Clusters exportClustersCmd `cmd:"" help:"Write groups of the same and nearly the same prompts into a file."`
 }
 
 // exportFlags say which file of which rows.
@@ -38,6 +39,7 @@ type exportEventsCmd struct {
 type (
 	exportFeaturesCmd struct{ exportFlags }
 	exportPromptsCmd  struct{ exportFlags }
+	exportClustersCmd struct{ exportFlags }
 )
 
 func (*exportFeaturesCmd) Help() string {
@@ -57,6 +59,15 @@ Examples:
 
   costprof export prompts -o prompts.csv --last 7d
   costprof export prompts -o - --format ndjson --feature support-chat | jq .wastedCost`
+}
+
+func (*exportClustersCmd) Help() string {
+	return `The groups of "costprof clusters", all of them, each a row with what caches would have saved.
+
+Examples:
+
+  costprof export clusters -o clusters.csv --last 7d
+  costprof export clusters -o - --format ndjson | jq .template`
 }
 
 func (*exportEventsCmd) Help() string {
@@ -127,6 +138,9 @@ func (e *exportFeaturesCmd) Run(s *session) error {
 
 // Run implements kong's command.
 func (e *exportPromptsCmd) Run(s *session) error { return e.run(s, client.ExportedPrompts, false) }
+
+// Run implements kong's command.
+func (e *exportClustersCmd) Run(s *session) error { return e.run(s, client.ExportedClusters, false) }
 
 func (e *exportFlags) run(s *session, what client.Exported, resume bool) error {
 	format, err := e.format(what)

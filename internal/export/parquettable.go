@@ -32,6 +32,8 @@ func (c *Column[T]) node() parquet.Node {
 		return parquet.Decimal(c.decimals, 18, parquet.Int64Type)
 	case kindOptional:
 		return parquet.Optional(parquet.Decimal(c.decimals, 18, parquet.Int64Type))
+	case kindFlag:
+		return parquet.Leaf(parquet.BooleanType)
 	case kindInstant:
 		return parquet.TimestampAdjusted(parquet.Microsecond, true)
 	}
@@ -55,6 +57,8 @@ func (c *Column[T]) appendValues(to parquet.Row, at int, row *T) parquet.Row {
 		return to
 	case kindWhole, kindDecimal:
 		return one(parquet.Int64Value(c.whole(row)))
+	case kindFlag:
+		return one(parquet.BooleanValue(c.flag(row)))
 	case kindOptional:
 		n, ok := c.optional(row)
 		if !ok {

@@ -19,6 +19,7 @@ type Column[T any] struct {
 	texts    func(*T) []string
 	whole    func(*T) int64
 	optional func(*T) (int64, bool)
+	flag     func(*T) bool
 	total    func(*T) money.Total
 	instant  func(*T) time.Time
 }
@@ -31,6 +32,7 @@ const (
 	kindWhole
 	kindDecimal
 	kindOptional
+	kindFlag
 	kindMoney
 	kindInstant
 )
@@ -59,6 +61,11 @@ func Decimal[T any](name string, decimals int, get func(*T) int64) Column[T] {
 // CSV.
 func OptionalDecimal[T any](name string, decimals int, get func(*T) (int64, bool)) Column[T] {
 	return Column[T]{Name: name, kind: kindOptional, decimals: decimals, optional: get}
+}
+
+// Flag is a column of truths.
+func Flag[T any](name string, get func(*T) bool) Column[T] {
+	return Column[T]{Name: name, kind: kindFlag, flag: get}
 }
 
 // Money is a column of amounts in USD.
@@ -111,6 +118,8 @@ func (c *Column[T]) AppendJSON(b []byte, row *T) []byte {
 		return strconv.AppendInt(b, c.whole(row), 10)
 	case kindDecimal:
 		return AppendDecimal(b, c.whole(row), c.decimals)
+	case kindFlag:
+		return strconv.AppendBool(b, c.flag(row))
 	case kindOptional:
 		n, ok := c.optional(row)
 		if !ok {

@@ -127,7 +127,7 @@ var rightsWanted = map[string]auth.Right{
 	"list-audit": auth.Administer, "list-retention": auth.Administer, "put-retention": auth.Administer, "list-capture": auth.Administer, "put-capture": auth.Administer, "erase": auth.Administer, "backup": auth.Administer, "create-session": auth.Public, "get-session": auth.Public, "delete-session": auth.Public,
 	"get-log-level": auth.Administer, "put-log-level": auth.Administer, "profile": auth.Administer,
 	"health": auth.Public, "health-live": auth.Public, "health-ready": auth.Public, "metrics": auth.Read,
-	"stream-costs": auth.Read, "export-events": auth.Read, "export-features": auth.Read, "export-prompts": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,
+	"stream-costs": auth.Read, "export-events": auth.Read, "export-features": auth.Read, "export-prompts": auth.Read, "export-clusters": auth.Read, "get-realtime-totals": auth.Read, "root": auth.Public, "openapi": auth.Public, "docs": auth.Public,
 }
 
 // A key of project a gets nothing of project b, however it asks.

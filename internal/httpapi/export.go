@@ -87,13 +87,17 @@ type exportOf struct {
 	formats      []string
 	formatsDoc   string
 	csv          string // of the columns of a CSV
-	row          *huma.Schema
-	errors       []int
-	ask          func(ctx context.Context, in *exportRequest) (*exported, error)
+	// params are those that no other rows have; whole says that there is no cursor: one
+	// answer has all.
+	params []param
+	whole  bool
+	row    *huma.Schema
+	errors []int
+	ask    func(ctx context.Context, in *exportRequest) (*exported, error)
 }
 
 func (s *server) exportRoutes() []*route {
-	return []*route{s.exportRoute(s.eventsExport()), s.exportRoute(s.featuresExport()), s.exportRoute(s.promptsExport())}
+	return []*route{s.exportRoute(s.eventsExport()), s.exportRoute(s.featuresExport()), s.exportRoute(s.promptsExport()), s.exportRoute(s.clustersExport())}
 }
 
 func (s *server) exportRoute(x exportOf) *route {
@@ -107,7 +111,12 @@ func (s *server) exportRoute(x exportOf) *route {
 		}
 		return ""
 	}
-	params := exportParams(x.what, x.formatsDoc, x.formats)
+	params := concat(exportParams(x.what, x.formatsDoc, x.formats), x.params)
+	trailers := []param{{name: cursorTrailer, doc: "Trailer: the cursor that continues the file; missing at the end.", schema: text()}}
+	if x.whole {
+		params = slices.DeleteFunc(params, func(p param) bool { return p.name == "cursor" })
+		trailers = nil
+	}
 	return &route{
 		id: "export-" + x.what, method: http.MethodGet, path: "/api/v1/export/" + x.what, alias: "/api/export/" + x.what, tag: "Export", need: auth.Read, pace: paceExport,
 		summary: x.summary, doc: x.doc, params: params, status: http.StatusOK, answer: exportSchema(x.row),
@@ -116,7 +125,7 @@ func (s *server) exportRoute(x exportOf) *route {
 			{media("ndjson"), "format=ndjson: a row a line.", text()},
 			{media("parquet"), "format=parquet: typed columns; money as DECIMAL(38, 12).", binary},
 		},
-		trailers: []param{{name: cursorTrailer, doc: "Trailer: the cursor that continues the file; missing at the end.", schema: text()}},
+		trailers: trailers,
 		errors:   append([]int{http.StatusServiceUnavailable}, x.errors...),
 		raw:      func(w http.ResponseWriter, r *http.Request) { s.export(w, r, &x, params) },
 	}

@@ -86,6 +86,17 @@ func thresholdParam() param {
 	return param{name: "threshold", doc: "The lowest similarity.", schema: &huma.Schema{Type: huma.TypeNumber, Minimum: &zero, Maximum: &one, Default: defaultLikeness}}
 }
 
+// clusterParams say which prompts are alike, and what is simulated.
+func clusterParams() []param {
+	return []param{thresholdParam(), {name: "ttlMinutes", doc: "How long a cache of answers would keep one.", schema: wholeNumber(defaultAnswerTTL, 1, maxAnswerTTL)}}
+}
+
+// clusters reads what a question of groups has beside its filter and limit.
+func (q *query) clusters(s *server) similar.ClustersRequest {
+	ttl := q.whole("ttlMinutes", defaultAnswerTTL, 1, maxAnswerTTL)
+	return similar.ClustersRequest{Least: q.likeness("threshold"), TTL: time.Duration(ttl) * time.Minute, Prices: s.prices.Book()}
+}
+
 // likeness reads a similarity.
 func (q *query) likeness(name string) float32 {
 	if !q.has(name) {
@@ -122,9 +133,7 @@ func (s *server) similarRoutes() []*route {
 			summary: "Groups of the same and nearly the same prompts, and what caches would have saved",
 			doc: "Of each feature, groups with two calls or more; what a cache of answers would save most of comes first. Savings are simulated over the times of the calls and at the prices of each: nothing is extrapolated. " +
 				"An answer rests on the newest 50,000 calls of the range, and on the 1,000 dearest prompts of each feature.",
-			params: concat(windowParams, filterParams, []param{
-				thresholdParam(),
-				{name: "ttlMinutes", doc: "How long a cache of answers would keep one.", schema: wholeNumber(defaultAnswerTTL, 1, maxAnswerTTL)},
+			params: concat(windowParams, filterParams, clusterParams(), []param{
 				{name: "limit", doc: "The most groups.", schema: wholeNumber(defaultClusters, 1, maxClusters)},
 			}),
 			status: http.StatusOK, answer: s.envelope(arrayOf(schemaOf[promptCluster](s)), schemaOf[clustersMeta](s)),
@@ -223,11 +232,8 @@ type clustersMeta struct {
 
 func (s *server) promptClusters(c *call) (*reply, error) {
 	w := c.q.window(s.now())
-	ttl := c.q.whole("ttlMinutes", defaultAnswerTTL, 1, maxAnswerTTL)
-	r := similar.ClustersRequest{
-		Filter: c.q.filter(w), Least: c.q.likeness("threshold"), TTL: time.Duration(ttl) * time.Minute,
-		Limit: c.q.whole("limit", defaultClusters, 1, maxClusters), Prices: s.prices.Book(),
-	}
+	r := c.q.clusters(s)
+	r.Filter, r.Limit = c.q.filter(w), c.q.whole("limit", defaultClusters, 1, maxClusters)
 	if err := c.q.err(); err != nil {
 		return nil, err
 	}
@@ -240,14 +246,21 @@ func (s *server) promptClusters(c *call) (*reply, error) {
 		data[i] = clusterJSON(&found.Groups[i])
 	}
 	return &reply{Data: data, Meta: clustersMeta{
-		WindowMeta: w.meta(), SimilarMeta: s.similarMeta(), Threshold: likeness(r.Least), TTLMinutes: ttl,
+		WindowMeta: w.meta(), SimilarMeta: s.similarMeta(), Threshold: likeness(r.Least), TTLMinutes: int(r.TTL / time.Minute),
 		CallCount: found.Calls, More: found.Cut, Left: found.Left, Unembedded: found.Unembedded,
 	}}, nil
 }
 
+func clusterKind(g *similar.Cluster) string {
+	if g.Prompts == 1 {
+		return "duplicates"
+	}
+	return "near-duplicates"
+}
+
 func clusterJSON(g *similar.Cluster) promptCluster {
 	out := promptCluster{
-		Project: g.Project, Feature: g.Feature, Kind: "near-duplicates", Prompts: g.Prompts, CallCount: g.Calls, TotalCost: g.Cost, Similarity: likeness(g.Least),
+		Project: g.Project, Feature: g.Feature, Prompts: g.Prompts, CallCount: g.Calls, TotalCost: g.Cost, Similarity: likeness(g.Least),
 		Examples: make([]clusterPrompt, len(g.Members)), Template: make([]templatePart, len(g.Template.Parts)),
 		ExactCache: answersCache{g.Exact.Hits, g.Exact.Saved}, NearCache: answersCache{g.Near.Hits, g.Near.Saved},
 		PromptCache: prefixCache{
@@ -256,9 +269,7 @@ func clusterJSON(g *similar.Cluster) promptCluster {
 			TooShort: g.Prefix.TooShort, MinimumTokens: g.Prefix.Minimum, MinimumKnown: g.Prefix.MinimumKnown,
 		},
 	}
-	if g.Prompts == 1 {
-		out.Kind = "duplicates"
-	}
+	out.Kind = clusterKind(g)
 	for i, m := range g.Members {
 		out.Examples[i] = clusterPrompt{m.ID.String(), m.Text, m.Calls, m.Cost, likeness(m.Similarity)}
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -105,6 +106,48 @@ func TestPromptClusters(t *testing.T) {
 	if a := f.get("/api/v1/analytics/prompt-clusters?ttlMinutes=0"); a.status != http.StatusBadRequest {
 		t.Error(a.status)
 	}
+}
+
+func TestClustersAsFiles(t *testing.T) {
+	f := setup(t)
+	f.similar.groups = similar.Clusters{Calls: 12, Groups: []similar.Cluster{{
+		Project: "default", Feature: "=chat", Prompts: 2, Calls: 5, Cost: money.TotalOf(5_000_000_000_000), Least: 0.9126,
+		Members:  []similar.Member{{ID: usage.ID{1}, Calls: 4, Cost: money.TotalOf(4), Similarity: 1, Text: "-a b"}, {ID: usage.ID{2}, Calls: 1}},
+		Template: prompts.MineTemplate([]string{"a b", "a cc"}), Exact: prompts.ResponseCache{Hits: 2, Saved: money.TotalOf(3)}, Near: prompts.ResponseCache{Hits: 3, Saved: money.TotalOf(4)},
+		Prefix: prompts.PromptCache{Calls: 5, Writes: 1, Reads: 3, TooShort: 1, Minimum: 2048, MinimumKnown: true, Recorded: money.TotalOf(1), Simulated: money.TotalOf(3), Without: money.TotalOf(2)},
+	}, {
+		Project: "default", Feature: "label", Prompts: 1, Calls: 2, Members: []similar.Member{{ID: usage.ID{3}}},
+	}}}
+	const header = "project,feature,kind,prompts,callCount,totalCost,similarity,exactCacheHits,exactCacheSaved,nearCacheHits,nearCacheSaved,prefixShare,promptCacheReads,promptCacheWrites,tooShortCalls,minimumTokens,minimumKnown," +
+		"promptCacheCost,promptCacheRecorded,promptCacheSaved,promptCacheSavedAlready,unpricedCalls,promptId,prompt,template\r\n"
+	for _, path := range []string{"/api/v1/export/clusters", "/api/export/clusters"} {
+		a := f.get(path + "?feature=chat&threshold=0.7&ttlMinutes=5&" + november).want(200)
+		want := header +
+			"default,'=chat,near-duplicates,2,5,5,0.913,2,0.000000000003,3,0.000000000004,0.5,3,1,1,2048,true,0.000000000003,0.000000000001,-0.000000000002,0.000000000001,0,01000000000000000000000000000000,'-a b,a {1-2}\r\n" +
+			"default,label,duplicates,1,2,0,0,0,0,0,0,0,0,0,0,0,false,0,0,0,0,0,03000000000000000000000000000000,,\r\n"
+		if string(a.body) != want || a.header.Get(totalHeader) != "2" || a.header.Get(cursorTrailer) != "" ||
+			a.header.Get("Content-Disposition") != `attachment; filename="costprof-clusters-2026-11-01-2026-11-30.csv"` {
+			t.Errorf("%s\n%v", a.body, a.header)
+		}
+		if r := f.similar.clusters; r.Least != 0.7 || r.TTL != 5*time.Minute || r.Limit != 1_000_000 || len(r.Any) == 0 || r.Prices == nil {
+			t.Errorf("asked %+v", r)
+		}
+	}
+	f.get("/api/v1/export/clusters?format=json&limit=7&"+november).want(200).says(`"similarity":0.913`, `"minimumTokens":2048,"minimumKnown":true`, `"nextCursor":null`)
+	if f.similar.clusters.Limit != 7 {
+		t.Error(f.similar.clusters.Limit)
+	}
+	if n := bytes.Count(f.get("/api/v1/export/clusters?format=ndjson&"+november).want(200).body, []byte("\n")); n != 2 {
+		t.Errorf("%d lines", n)
+	}
+	if file := f.get("/api/v1/export/clusters?format=parquet&" + november).want(200).body; !bytes.HasPrefix(file, []byte("PAR1")) {
+		t.Errorf("%q", file)
+	}
+	f.get("/api/v1/export/clusters?format=focus").want(400).says("format", "focus is for events only")
+	f.get("/api/v1/export/clusters?cursor=x").want(400).says("cursor")
+	f.get("/api/v1/export/clusters?threshold=2&ttlMinutes=0").want(400).says("threshold", "ttlMinutes")
+	f.similar.err = fault.New(fault.Unavailable, "down")
+	f.get("/api/v1/export/clusters").want(503)
 }
 
 func TestHealthSaysWhoEmbeds(t *testing.T) {
