@@ -104,7 +104,9 @@ func scans(t *testing.T, conn *pgx.Conn, table string, want int64) {
 // force but for one in twenty, and a small one beside it completely.
 func TestNearestByIndex(t *testing.T) {
 	url := schemaURL(t, t.Name())
-	e, near := searching(t, postgres.Options{URL: url, NearestExact: 500})
+	var log bytes.Buffer
+	// The index gets the memory that it needs, whatever is set.
+	e, near := searching(t, postgres.Options{URL: url + "&maintenance_work_mem=1MB", NearestExact: 500, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	defer e.Close()
 	conn := connectTo(t, url)
 	list := storetest.PutClustered(t, e, "a", "large", 4_000, 256, 1)
@@ -140,6 +142,9 @@ func TestNearestByIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	scans(t, conn, "nearest_1", 2*questions+1)
+	if said := log.String(); !strings.Contains(said, "similar prompts are indexed") || strings.Contains(said, "takes long") {
+		t.Errorf("the log says %s", said)
+	}
 }
 
 // Of several servers that find vectors without a table one makes it, once; and
