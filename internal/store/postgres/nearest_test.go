@@ -138,10 +138,18 @@ func TestNearestByIndex(t *testing.T) {
 	if found, err := near.NearestVectors(t.Context(), q); err != nil || len(found) != 2_000 {
 		t.Errorf("%d found, %v; want 2000", len(found), err)
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
+	// Where a walk gives up, all are compared.
+	hasty, _ := searching(t, postgres.Options{URL: url + "&hnsw.max_scan_tuples=100", NearestExact: 500})
+	q.Project, q.Limit = "middle", 550
+	if found, err := hasty.(store.Nearest).NearestVectors(t.Context(), q); err != nil || len(found) != 550 {
+		t.Errorf("%d found, %v; want 550", len(found), err)
 	}
-	scans(t, conn, "nearest_1", 2*questions+1)
+	for _, e := range []store.Engine{e, hasty} {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scans(t, conn, "nearest_1", 2*questions+2)
 	if said := log.String(); !strings.Contains(said, "similar prompts are indexed") || strings.Contains(said, "takes long") {
 		t.Errorf("the log says %s", said)
 	}
@@ -167,11 +175,19 @@ func TestNearestBySeveralServers(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	without := 0
 	for _, e := range engines {
 		defer e.Close()
 		if e.(store.Nearest).Searcher() == "" {
-			t.Skip("the tests' PostgreSQL has no pgvector")
+			without++
 		}
+	}
+	switch without {
+	case 0:
+	case len(engines):
+		t.Skip("the tests' PostgreSQL has no pgvector")
+	default:
+		t.Fatalf("%d of %d servers do not find it", without, len(engines))
 	}
 	list := storetest.PutClustered(t, engines[0], "a", "p", 300, 64, 1)
 	for _, e := range engines {
@@ -308,6 +324,26 @@ func TestWithoutVector(t *testing.T) {
 	found, err := near.NearestVectors(t.Context(), store.NearestQuery{Embedder: "a", Project: "p", Vector: storetest.Clustered(1, 16, 1)[0], Limit: 10, Least: -1, Not: usage.ID{1}})
 	if err != nil || len(found) != 10 {
 		t.Errorf("%d found, %v", len(found), err)
+	}
+}
+
+// What an older version stored is searched like the rest.
+func TestNearestOfOlderLedger(t *testing.T) {
+	url := schemaURL(t, t.Name())
+	e := open(t, postgres.Options{URL: url})
+	list := storetest.PutClustered(t, e, "a", "p", 150, 32, 1)
+	e.Close()
+	conn := connectTo(t, url)
+	if _, err := conn.Exec(t.Context(), `DROP TABLE nearest; DROP SEQUENCE nearest_numbers, vector_numbers; DELETE FROM schema_versions WHERE version_id = 13`); err != nil {
+		t.Fatal(err)
+	}
+	e, near := searching(t, postgres.Options{URL: url, NearestExact: 100})
+	defer e.Close()
+	keepNearest(t, near, 150)
+	list = append(list, storetest.PutClustered(t, e, "a", "p", 10, 32, 2)...)
+	keepNearest(t, near, 160)
+	if got := recall(t, near, list, "p", 20); got < 0.95 {
+		t.Errorf("recall %.3f", got)
 	}
 }
 
