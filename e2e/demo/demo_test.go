@@ -94,16 +94,22 @@ func find(t *testing.T, bin string, settings ...string) {
 		}
 	}
 
+	findGrowth(t, s, planted)
+
 	// The calls with a dozen times the usual input.
 	var bloat struct {
 		Data []struct {
 			EventID     string
 			Suggestions []string
+			LongPart    *struct{ Characters, Part, PartCharacters int }
 		}
 	}
 	get(t, s, "analytics/prompts?project=demo&limit=1000&feature="+planted.Bloat.Feature, &bloat)
-	found := map[string]bool{}
+	found, named := map[string]bool{}, 0
 	for _, b := range bloat.Data {
+		if b.LongPart != nil && b.LongPart.Part == 1 && b.LongPart.PartCharacters > 1000 && strings.Contains(b.Suggestions[1], `behind "Review pull request #"`) {
+			named++
+		}
 		var event struct{ Data struct{ SpanID string } }
 		get(t, s, "events/"+b.EventID, &event)
 		found[event.Data.SpanID] = true
@@ -116,8 +122,63 @@ func find(t *testing.T, bin string, settings ...string) {
 			t.Errorf("the call %s with a dozen times the usual input is not found among %d", span, len(found))
 		}
 	}
+	if named < len(planted.Bloat.Spans) {
+		t.Errorf("of %d calls the part with whole files in it is named, planted are %d: %+v", named, len(planted.Bloat.Spans), bloat.Data)
+	}
 	if len(found) > 2*len(planted.Bloat.Spans) {
 		t.Errorf("%d calls are taken for bloated, %d are", len(found), len(planted.Bloat.Spans))
+	}
+}
+
+// findGrowth holds what is said of growth and of history to what is planted.
+func findGrowth(t *testing.T, s *testserver.Server, planted demo.Planted) {
+	t.Helper()
+	var grown struct {
+		Data []struct {
+			Feature string
+			Growth  struct{ Tokens, Ratio float64 }
+			Parts   []struct {
+				From, To          time.Time
+				MedianInputTokens *float64
+			}
+		}
+	}
+	// Of ten days the last four are after the change.
+	until := planted.Jump.Since.AddDate(0, 0, 4)
+	span := "from=" + until.AddDate(0, 0, -10).Format(time.RFC3339) + "&to=" + until.Format(time.RFC3339)
+	get(t, s, "analytics/prompts/growth?project=demo&parts=10&"+span, &grown)
+	if len(grown.Data) == 0 || grown.Data[0].Feature != planted.Jump.Feature {
+		t.Fatalf("what grew most is %+v, planted is %s", grown.Data, planted.Jump.Feature)
+	}
+	top := grown.Data[0]
+	if want := float64(planted.Jump.After - planted.Jump.Before); top.Growth.Tokens < want*0.8 || top.Growth.Tokens > want*1.2 {
+		t.Errorf("it grew by %v tokens, planted are %v", top.Growth.Tokens, want)
+	}
+	for _, p := range top.Parts {
+		if p.MedianInputTokens != nil && (*p.MedianInputTokens > float64(planted.Jump.After)) != !p.From.Before(planted.Jump.Since) {
+			t.Errorf("from %s its median is %v, and it grew on %s", p.From, *p.MedianInputTokens, planted.Jump.Since)
+		}
+	}
+
+	var history struct {
+		Data []struct {
+			Feature                                         string
+			CallCount                                       int
+			Turns, ResentTokens, ResentCachedTokens         int64
+			HistoryTokens, HistoryCachedTokens, InputTokens int64
+		}
+	}
+	get(t, s, "analytics/prompts/history?project=demo&feature="+planted.History.Feature+"&"+span, &history)
+	if len(history.Data) != 1 {
+		t.Fatalf("history: %+v", history.Data)
+	}
+	h := history.Data[0]
+	if h.CallCount != planted.History.Calls || h.ResentCachedTokens != planted.History.CachedTokens {
+		t.Errorf("%d calls sent %d tokens again from the cache, planted are %d and %d", h.CallCount, h.ResentCachedTokens, planted.History.Calls, planted.History.CachedTokens)
+	}
+	// Less than 128 tokens a turn are not in whole blocks; a call that was repeated sent all of it again.
+	if h.ResentTokens < h.ResentCachedTokens || h.ResentTokens > h.ResentCachedTokens+300*h.Turns || h.HistoryTokens <= 0 || h.HistoryTokens >= h.ResentTokens || h.HistoryCachedTokens > h.HistoryTokens {
+		t.Errorf("%+v", h)
 	}
 }
 

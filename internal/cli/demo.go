@@ -145,16 +145,17 @@ Hidden in them, to be found:
   %s costs more since %s: its prompt grew from %s to %s tokens
   %s ran %d times as often on %s
   %s writes a cache that nobody reads
-  %s sends a dozen times the usual input now and then
+  %s sends a dozen times the usual input now and then, and its prompts have whole files in them
+  %s sends all that was said again with every turn, most of it from the cache
   %s uses a model of its own, %s, that has no price
   %s comes with the amount that its provider charged
 `,
 		planted.Jump.Feature, planted.Jump.Since.Format(time.DateOnly), count(planted.Jump.Before), count(planted.Jump.After),
 		planted.Spike.Feature, planted.Spike.Factor, planted.Spike.Day.Format(time.DateOnly),
-		planted.Cache.Feature, planted.Bloat.Feature, planted.Unpriced.Feature, planted.Unpriced.Model, planted.Billed.Feature)
+		planted.Cache.Feature, planted.Bloat.Feature, planted.History.Feature, planted.Unpriced.Feature, planted.Unpriced.Model, planted.Billed.Feature)
 	fmt.Fprintln(w, "\nTry:")
 	which := d.which(planted)
-	for _, command := range []string{"top", "series --by feature", "flame --levels department,feature,model", "prompts"} {
+	for _, command := range []string{"top", "series --by feature", "flame --levels department,feature,model", "prompts", "prompts --growth", "prompts --history"} {
 		fmt.Fprintf(w, "  costprof %s %s\n", command, which)
 	}
 	// Whatever day it is: the days since the prompt grew, against as many before.

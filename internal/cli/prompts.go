@@ -86,6 +86,9 @@ func (p *promptsCmd) Run(s *session) error {
 		// The first one says in words what the columns say.
 		if n := len(f.Suggestions); n > 1 {
 			advice = printable(f.Suggestions[n-1])
+			if f.LongPart != nil && f.LongPart.Part > 0 {
+				advice = printable(f.Suggestions[1]) // which part of the prompt it is
+			}
 		}
 		t.add(money(f.WastedCost), name(f.Feature), name(f.Model), count(f.InputTokens), count(f.MedianInputTokens),
 			strconv.FormatFloat(f.BloatRatio, 'f', 1, 64)+"×", printable(f.EventID), advice)

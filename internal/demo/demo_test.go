@@ -46,7 +46,7 @@ func TestTrafficIsFixed(t *testing.T) {
 		}
 		h.Write(append(b, '\n'))
 	}
-	const want = "da7e18627fbdb44ae765cab6c155794fc239ee39582fc3d670a1f441b86afef6"
+	const want = "199d42cb0b518a94324b8aabf384027c50e629a37a932a537a2302a4577d0c7f"
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {
 		t.Errorf("sum of the traffic = %s, want %s", got, want)
 	}
@@ -131,7 +131,11 @@ func TestPlanted(t *testing.T) {
 	var bloated []string
 	errorsSeen, retries, aggregates, billed := 0, 0, 0, int64(0)
 	features, users := map[string]bool{}, map[string]bool{}
+	turns, cached := 0, int64(0)
 	for _, e := range events {
+		if e.Feature == planted.History.Feature && e.InputTokens > 0 {
+			turns, cached = turns+1, cached+e.CachedTokens
+		}
 		features[e.Feature] = true
 		users[e.UserID] = true
 		if e.Aggregate {
@@ -183,6 +187,9 @@ func TestPlanted(t *testing.T) {
 	}
 	if len(bloated) < 5 || !slices.Equal(bloated, planted.Bloat.Spans) {
 		t.Errorf("%d calls with bloated input, planted %d", len(bloated), len(planted.Bloat.Spans))
+	}
+	if h := planted.History; turns < 1000 || turns != h.Calls || cached < int64(1000*turns) || cached != h.CachedTokens {
+		t.Errorf("%d turns with %d tokens from the cache, planted %+v", turns, cached, h)
 	}
 	if errorsSeen == 0 || errorsSeen != planted.Errors || retries != planted.Retries || retries > errorsSeen {
 		t.Errorf("%d errors and %d retries, planted %d and %d", errorsSeen, retries, planted.Errors, planted.Retries)

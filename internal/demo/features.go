@@ -126,7 +126,7 @@ func codeReview(g *generator, a *act) []client.Event {
 	}
 	e := g.call(a, sonnet, 0, rules+change, g.spread(650))
 	e.Operation = "review"
-	e.Prompt = reviewRequest(g)
+	e.Prompt = reviewRequest(g, a.tags[bloatTag] != "")
 	if g.chance(820) {
 		e.CachedTokens = rules
 	} else {

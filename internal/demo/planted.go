@@ -24,6 +24,7 @@ type Planted struct {
 	Unpriced  Unpriced  `json:"unpriced"`
 	Billed    Billed    `json:"billed"`
 	Duplicate Duplicate `json:"duplicates"`
+	History   History   `json:"history"`
 }
 
 // Jump is a feature whose prompt grew: the same calls cost more since then.
@@ -48,7 +49,8 @@ type Cache struct {
 	WrittenTokens int64  `json:"writtenTokens"`
 }
 
-// Bloat is the calls of a feature with a dozen times the usual input.
+// Bloat is the calls of a feature with a dozen times the usual input, whose prompts
+// have whole files where others have a number.
 type Bloat struct {
 	Feature string `json:"feature"`
 	// Spans are the calls' span ids.
@@ -77,6 +79,16 @@ type Duplicate struct {
 	Calls   int    `json:"calls"`
 }
 
+// History is a feature whose conversations send all that was said again with every
+// turn, most of it from the cache.
+type History struct {
+	Feature string `json:"feature"`
+	// Calls are those that were not refused, CachedTokens what of their input came from
+	// the cache: what was sent before, but for less than 128 tokens a turn.
+	Calls        int   `json:"calls"`
+	CachedTokens int64 `json:"cachedTokens"`
+}
+
 func plan(p Params) Planted {
 	until := p.Until.UTC().Truncate(day)
 	return Planted{
@@ -91,6 +103,7 @@ func plan(p Params) Planted {
 		Unpriced:  Unpriced{Feature: "content-moderation", Provider: "self-hosted", Model: "llama-3.3-70b-guard"},
 		Billed:    Billed{Feature: "meeting-notes"},
 		Duplicate: Duplicate{Feature: "email-drafts"},
+		History:   History{Feature: "support-chat"},
 	}
 }
 
@@ -106,6 +119,10 @@ func (p *Planted) count(e *client.Event) {
 	}
 	if e.RetryCount > 0 {
 		p.Retries++
+	}
+	if e.Feature == p.History.Feature && e.InputTokens > 0 {
+		p.History.Calls++
+		p.History.CachedTokens += e.CachedTokens
 	}
 	switch e.Feature {
 	case p.Cache.Feature:

@@ -46,8 +46,25 @@ func emailRequest(g *generator) string {
 	return fmt.Sprintf("Write a short, friendly follow-up e-mail to %s about %s. Keep it under 120 words and end with a question.", who, about)
 }
 
-func reviewRequest(g *generator) string {
-	return fmt.Sprintf("Review pull request #%d. Report bugs first, then style; be brief.", g.between(100, 9_999))
+func reviewRequest(g *generator, wholeFiles bool) string {
+	files, number := "", g.between(100, 9_999)
+	if wholeFiles {
+		files = pastedFiles(number)
+	}
+	return fmt.Sprintf("Review pull request #%d%s. Report bugs first, then style; be brief.", number, files)
+}
+
+// pastedFiles are the beginnings of files that were sent instead of what changed in
+// them.
+func pastedFiles(number int64) string {
+	var b strings.Builder
+	for file := range 12 {
+		fmt.Fprintf(&b, "\n--- services/billing/part_%d_%d.go\n", number, file)
+		for line := range 10 {
+			fmt.Fprintf(&b, "func step%d(in Order) (Order, error) { return in.apply(rule%d) }\n", line, line*file)
+		}
+	}
+	return b.String()
 }
 
 func sqlQuestion(g *generator) string {
