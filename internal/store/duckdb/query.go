@@ -18,6 +18,7 @@ func dialect() *sqlquery.Dialect {
 		CountIf:  func(condition string) string { return "count_if(" + condition + ")" },
 		Quantile: func(column, fraction string) string { return "quantile_disc(" + column + ", " + fraction + ")" },
 		Share:    share,
+		Hash:     func(number, text string) string { return "hash(" + number + ", " + text + ")" },
 		Earliest: func(value string, keys ...string) string {
 			return "arg_min(" + value + ", row(" + strings.Join(keys, ", ") + "))"
 		},

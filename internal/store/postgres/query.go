@@ -23,6 +23,7 @@ func dialect() *sqlquery.Dialect {
 		Quantile: func(column, fraction string) string {
 			return "percentile_disc(" + fraction + ") WITHIN GROUP (ORDER BY " + column + ")"
 		},
+		Hash: func(number, text string) string { return "hashtextextended(" + text + ", " + number + ")" },
 		Share: func(amount, part, whole string) string {
 			return "CASE WHEN " + part + " = 0 THEN 0 ELSE " + halfEven("("+amount+"::NUMERIC * "+part+")", whole) + " END"
 		},

@@ -106,7 +106,7 @@ WITH places AS (
 	FROM events JOIN places ON cell_id = cell WHERE %[4]s AND session_id IS NOT NULL AND %[2]s > 0
 ), turns AS (
 	SELECT *, lag(input + output) OVER turn AS sent, first_value(input) OVER turn AS opening
-	FROM calls WINDOW turn AS (PARTITION BY g, session_id ORDER BY made, id)
+	FROM (SELECT *, %[14]s AS hashed FROM calls) hashed_calls WINDOW turn AS (PARTITION BY hashed, g, session_id ORDER BY made, id)
 ), again AS (
 	SELECT *, CASE WHEN sent IS NULL THEN 0 WHEN sent < input THEN sent ELSE input END AS resent FROM turns
 ), cut AS (
@@ -130,7 +130,7 @@ ORDER BY history_cost DESC, resent_cost DESC, %[11]s%[12]s OFFSET %[13]d`,
 		a.Micros, InputTokens, OutputTokens, cond,
 		a.Share("paid_cached", "resent_cached", "cached"), a.Share("paid_other", "resent_other", "other"),
 		a.Share("paid_cached", "history_cached", "cached"), a.Share("paid_other", "history_other", "other"),
-		project, session, group, limit, q.Offset)
+		project, session, group, limit, q.Offset, a.Hash("g", "session_id"))
 	rows, err := a.Query(ctx, text, s.Args...)
 	if err != nil {
 		return t, err
