@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ type searcherOf struct {
 	who   string
 	finds []store.NearVector
 	asked store.NearestQuery
+	mu    sync.Mutex // over the rest, where a service runs
 	looks int
 	state store.NearestState
 	err   error
@@ -32,6 +34,8 @@ func (s *searcherOf) KeepNearest(_ context.Context, embedder string) (store.Near
 	if embedder != (lexical.Embedder{}).Name() {
 		panic(embedder)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.looks++
 	return s.state, s.err
 }
@@ -86,6 +90,8 @@ func TestEngineKeepsUp(t *testing.T) {
 		want := func(looks, n int, loaded bool) {
 			t.Helper()
 			synctest.Wait()
+			near.mu.Lock()
+			defer near.mu.Unlock()
 			if got, ok := s.Indexed(); got != n || ok != loaded || near.looks != looks {
 				t.Errorf("%d vectors, %t, after %d looks; want %d, %t, %d", got, ok, near.looks, n, loaded, looks)
 			}
@@ -93,13 +99,17 @@ func TestEngineKeepsUp(t *testing.T) {
 		want(1, 0, false)
 		time.Sleep(followEvery)
 		want(2, 0, false)
-		synctest.Wait()
-		near.err, near.state = nil, store.NearestState{Vectors: 7, Ready: true}
+		now := func(st store.NearestState) {
+			near.mu.Lock()
+			defer near.mu.Unlock()
+			near.err, near.state = nil, st
+		}
+		now(store.NearestState{Vectors: 7, Ready: true})
 		s.Stored(store.PromptVector{})
 		want(2, 0, false)
 		time.Sleep(followEvery)
 		want(3, 7, true)
-		near.state.Vectors = 6
+		now(store.NearestState{Vectors: 6, Ready: true})
 		s.Forget()
 		want(4, 6, true)
 		cancel()
