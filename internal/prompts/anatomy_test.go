@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,7 @@ func TestLongParts(t *testing.T) {
 		k.call(t, 56, "free", 900, strings.Repeat("z", 500)),
 		k.call(t, 57, "new", 900, "no other prompt of this feature is known"),
 	}
+	k.call(t, 60, "ask", 900, "What is as long as they are says nothing of the usual ones.")
 	got, err := Anatomy{k}.LongParts(t.Context(), analytics.Filter{}, calls)
 	if err != nil {
 		t.Fatal(err)
@@ -103,5 +105,13 @@ func TestLongParts(t *testing.T) {
 	}
 	if _, err := (Anatomy{k}).LongParts(t.Context(), analytics.Filter{}, many); err != nil || k.asked != anatomyGroups {
 		t.Errorf("%v, %d asked", err, k.asked)
+	}
+	// Of a page only the first calls are looked at.
+	all := slices.Repeat(calls[:1], anatomyCalls)
+	if got, err := (Anatomy{k}).LongParts(t.Context(), analytics.Filter{}, append(all, calls[1])); err != nil || len(got) != 1 {
+		t.Errorf("%d of the calls, %v", len(got), err)
+	}
+	if got := tail("beginning and é", 5); got != "and é" {
+		t.Errorf("%q", got)
 	}
 }
