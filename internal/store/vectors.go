@@ -110,14 +110,10 @@ func half(x float32) uint16 {
 	return sign | uint16(min(h, 0x7bff))
 }
 
+// whole is exact.
 func whole(h uint16) float32 {
-	exp, frac := int(h>>10&0x1f), float64(h&0x3ff)
-	x := math.Ldexp(frac, -24)
-	if exp > 0 {
-		x = math.Ldexp(1024+frac, exp-25)
-	}
-	if h&0x8000 != 0 {
-		x = -x
-	}
-	return float32(x)
+	// The exponent goes from 15 below to 127 below zero by a product, which makes
+	// normal numbers of subnormal ones too.
+	x := math.Float32frombits(uint32(h&0x7fff)<<13) * (1 << 112)
+	return math.Float32frombits(math.Float32bits(x) | uint32(h&0x8000)<<16)
 }

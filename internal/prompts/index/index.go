@@ -3,14 +3,16 @@
 //
 // A vector is turned by a fixed random rotation, after which each of its
 // coordinates tells about as much as the others. Of the turned vector the signs
-// are kept, and its coordinates in 8 bits. A search compares the signs with those of all vectors
-// of the project, and then the 8-bit coordinates of those that came nearest.
+// are kept, and its coordinates in 8 bits. A search compares the first signs with those of all
+// vectors of the project, all signs with those of the part that came nearest, and
+// then the 8-bit coordinates of the few that came nearest of these.
 package index
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"sync"
 
@@ -23,6 +25,10 @@ const (
 	// Of the vectors with the nearest signs, at least candidates and candidatesPer
 	// for each wanted one are compared by their coordinates.
 	candidates, candidatesPer = 400, 16
+	// coarseWords are the words of signs that are compared with all vectors: what a
+	// search costs is the memory that it reads. All signs are compared with coarsePer
+	// as many vectors as have their coordinates compared, or with one of coarsePart.
+	coarseWords, coarsePer, coarsePart = 8, 10, 20
 )
 
 // Index may be used from many goroutines.
@@ -67,7 +73,10 @@ type Match struct {
 // Query is what to search for.
 type Query struct {
 	Project string
-	Vector  []float32
+	// Vector is what the others shall be like; nil stands for that of ID, which is
+	// then left out.
+	Vector []float32
+	ID     usage.ID
 	// Limit is the most matches, at least 1; Least the lowest similarity.
 	Limit int
 	Least float32
@@ -85,11 +94,12 @@ func (x *Index) Put(project string, id usage.ID, vector []float32) error {
 	if err != nil {
 		return err
 	}
+	words := signs(turned)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := x.projects[project]
 	if s == nil {
-		s = &shard{size: x.rotation.size, slots: map[usage.ID]int{}}
+		s = newShard(x.rotation.size)
 		x.projects[project] = s
 	}
 	slot, known := s.slots[id]
@@ -97,8 +107,9 @@ func (x *Index) Put(project string, id usage.ID, vector []float32) error {
 		slot = s.grow(id)
 		x.count++
 	}
-	copy(s.code(slot), codes)
-	signs(turned, s.sign(slot))
+	copy(s.codes.row(slot), codes)
+	copy(s.coarse.row(slot), words)
+	copy(s.fine.row(slot), words[s.coarse.width:])
 	s.norms[slot] = norm
 	return nil
 }
@@ -134,44 +145,51 @@ func (x *Index) Delete(project string, id usage.ID) {
 	}
 }
 
+// ErrUnknown says that there is no vector of the project and id that a query names.
+var ErrUnknown = errors.New("there is no such vector")
+
 // Search gives the most similar vectors, most similar first, then by id. Which
 // they are is right for about 99 of 100 (docs/prompts.md); a vector that is the same is always found.
 func (x *Index) Search(q Query) ([]Match, error) {
-	if len(q.Vector) != x.dim {
-		return nil, fmt.Errorf("a vector of %d coordinates in an index of %d", len(q.Vector), x.dim)
+	var t target
+	if q.Vector != nil {
+		if len(q.Vector) != x.dim {
+			return nil, fmt.Errorf("a vector of %d coordinates in an index of %d", len(q.Vector), x.dim)
+		}
+		turned := x.rotation.turn(q.Vector)
+		var err error
+		if t.codes, t.norm, err = quantiseFine(turned); err != nil {
+			return nil, err
+		}
+		t.words = signs(turned)
 	}
-	turned := x.rotation.turn(q.Vector)
-	fine, norm, err := quantiseFine(turned)
-	if err != nil {
-		return nil, err
-	}
-	words := make([]uint64, x.rotation.size/64)
-	signs(turned, words)
-
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := x.projects[q.Project]
+	accept := q.Accept
+	if q.Vector == nil {
+		if s == nil {
+			return nil, ErrUnknown
+		}
+		slot, ok := s.slots[q.ID]
+		if !ok {
+			return nil, ErrUnknown
+		}
+		t = s.target(slot)
+		accept = func(id usage.ID) bool { return id != q.ID && (q.Accept == nil || q.Accept(id)) }
+	}
 	if s == nil {
 		return nil, nil
 	}
-	distances := x.buffer(len(s.ids))
-	defer x.scratch.Put(distances)
-	histogram := s.distances(words, *distances)
 	var found []Match
-	for _, slot := range s.nearest(*distances, histogram, max(candidates, candidatesPer*q.Limit), q.Accept) {
-		m := Match{s.ids[slot], similarity(fine, norm, s.code(slot), s.norms[slot])}
+	for _, slot := range s.nearest(x, t, max(candidates, candidatesPer*q.Limit), accept) {
+		m := Match{s.ids[slot], t.similarity(s.codes.row(int(slot)), s.norms[slot])}
 		if m.Similarity >= q.Least {
 			found = append(found, m)
 		}
 	}
 	slices.SortFunc(found, func(a, b Match) int {
-		switch {
-		case a.Similarity > b.Similarity:
-			return -1
-		case a.Similarity < b.Similarity:
-			return 1
-		}
-		return slices.Compare(a.ID[:], b.ID[:])
+		return cmp.Or(cmp.Compare(b.Similarity, a.Similarity), slices.Compare(a.ID[:], b.ID[:]))
 	})
 	return found[:min(len(found), q.Limit)], nil
 }
@@ -187,121 +205,6 @@ func (x *Index) buffer(n int) *[]uint16 {
 	return b
 }
 
-// shard holds the vectors of one project, in slots without gaps.
-type shard struct {
-	size  int
-	ids   []usage.ID
-	norms []float32
-	slots map[usage.ID]int
-	// Chunks of chunk vectors each.
-	signs [][]uint64
-	codes [][]int8
-}
-
-func (s *shard) sign(slot int) []uint64 {
-	w := s.size / 64
-	at := slot % chunk * w
-	return s.signs[slot/chunk][at : at+w]
-}
-
-func (s *shard) code(slot int) []int8 {
-	at := slot % chunk * s.size
-	return s.codes[slot/chunk][at : at+s.size]
-}
-
-func (s *shard) grow(id usage.ID) int {
-	slot := len(s.ids)
-	if slot/chunk == len(s.codes) {
-		s.codes = append(s.codes, make([]int8, chunk*s.size))
-		s.signs = append(s.signs, make([]uint64, chunk*s.size/64))
-	}
-	s.ids, s.norms = append(s.ids, id), append(s.norms, 0)
-	s.slots[id] = slot
-	return slot
-}
-
-// remove puts the last vector in the place of one.
-func (s *shard) remove(slot int) {
-	delete(s.slots, s.ids[slot])
-	last := len(s.ids) - 1
-	if slot != last {
-		copy(s.code(slot), s.code(last))
-		copy(s.sign(slot), s.sign(last))
-		s.ids[slot], s.norms[slot] = s.ids[last], s.norms[last]
-		s.slots[s.ids[slot]] = slot
-	}
-	s.ids, s.norms = s.ids[:last], s.norms[:last]
-	if used := (last + chunk - 1) / chunk; used < len(s.codes) {
-		clear(s.codes[used:])
-		clear(s.signs[used:])
-		s.codes, s.signs = s.codes[:used], s.signs[:used]
-	}
-}
-
-// distances counts, for each slot, the signs that differ, and how many slots have
-// each count.
-func (s *shard) distances(query []uint64, out []uint16) []int32 {
-	histogram := make([]int32, s.size+1)
-	w := len(query)
-	for c, rows := range s.signs {
-		part := out[c*chunk : min(len(out), (c+1)*chunk)]
-		for i := range part {
-			row := rows[i*w : i*w+w]
-			d := 0
-			for j, q := range query {
-				d += bits.OnesCount64(q ^ row[j])
-			}
-			part[i] = uint16(d)
-			histogram[d]++
-		}
-	}
-	return histogram
-}
-
-// nearest gives the slots of the n smallest distances that are accepted, and those
-// that are as near as the last of them.
-func (s *shard) nearest(distances []uint16, histogram []int32, n int, accept func(usage.ID) bool) []int {
-	out := make([]int, 0, n+n/4)
-	for from := 0; from < len(histogram) && len(out) < n; {
-		to, within := from, 0
-		for to < len(histogram) && within < n-len(out) {
-			within += int(histogram[to])
-			to++
-		}
-		for slot, d := range distances {
-			if int(d) >= from && int(d) < to && (accept == nil || accept(s.ids[slot])) {
-				out = append(out, slot)
-			}
-		}
-		// Where little is accepted the next rounds take in more.
-		from = to
-	}
-	return out
-}
-
-// similarity is the cosine of a query and the codes of a vector.
-func similarity(query []int32, queryNorm float32, code []int8, norm float32) float32 {
-	var a, b, c, d int64
-	code = code[:len(query)]
-	for i := 0; i+3 < len(query); i += 4 {
-		a += int64(query[i]) * int64(code[i])
-		b += int64(query[i+1]) * int64(code[i+1])
-		c += int64(query[i+2]) * int64(code[i+2])
-		d += int64(query[i+3]) * int64(code[i+3])
-	}
-	return float32(max(-1, min(1, float64(a+b+c+d)/(float64(queryNorm)*float64(norm)))))
-}
-
-// signs sets one bit for each coordinate that is not negative.
-func signs(turned []float32, out []uint64) {
-	clear(out)
-	for i, v := range turned {
-		if v >= 0 {
-			out[i/64] |= 1 << (i % 64)
-		}
-	}
-}
-
 // quantise gives the coordinates in steps of a 127th of the largest, and the
 // length of what it gives.
 func quantise(turned []float32) ([]int8, float32, error) {
@@ -310,12 +213,14 @@ func quantise(turned []float32) ([]int8, float32, error) {
 		return nil, 0, err
 	}
 	out := make([]int8, len(turned))
-	var square float64
+	var square int64
 	for i, v := range turned {
-		out[i] = int8(math.Round(float64(v) * scale))
-		square += float64(out[i]) * float64(out[i])
+		// Cutting off rounds where nothing is below zero.
+		n := int32(v*scale+(1<<7+0.5)) - 1<<7
+		out[i] = int8(n)
+		square += int64(n) * int64(n)
 	}
-	return out, float32(math.Sqrt(square)), nil
+	return out, float32(math.Sqrt(float64(square))), nil
 }
 
 // quantiseFine is quantise with 15 bits: of what is searched for there is no need
@@ -326,23 +231,27 @@ func quantiseFine(turned []float32) ([]int32, float32, error) {
 		return nil, 0, err
 	}
 	out := make([]int32, len(turned))
-	var square float64
+	var square int64
 	for i, v := range turned {
-		out[i] = int32(math.Round(float64(v) * scale))
-		square += float64(out[i]) * float64(out[i])
+		n := int32(v*scale+(1<<15+0.5)) - 1<<15
+		out[i] = n
+		square += int64(n) * int64(n)
 	}
-	return out, float32(math.Sqrt(square)), nil
+	return out, float32(math.Sqrt(float64(square))), nil
 }
 
-func scaleTo(turned []float32, largest float64) (float64, error) {
-	var top float64
+func scaleTo(turned []float32, largest float32) (float32, error) {
+	// Without their sign floats are in the order of their bits, infinity behind all
+	// and what is no number behind that.
+	var bits uint32
 	for _, v := range turned {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return 0, fmt.Errorf("a vector has a coordinate that is no number")
-		}
-		top = max(top, math.Abs(float64(v)))
+		bits = max(bits, math.Float32bits(v)&^(1<<31))
 	}
-	if top == 0 {
+	top := math.Float32frombits(bits)
+	switch {
+	case bits >= math.Float32bits(float32(math.Inf(1))):
+		return 0, fmt.Errorf("a vector has a coordinate that is no number")
+	case top < 1e-30: // or what is divided by it would not be finite
 		return 0, fmt.Errorf("a vector has no length")
 	}
 	return largest / top, nil

@@ -49,15 +49,35 @@ func (r rotation) turn(vector []float32) []float32 {
 	return v
 }
 
+// hadamard transforms in place; the length is a power of two, 64 at least. Two steps
+// go together, for most of the time goes into reading and writing.
 func hadamard(v []float32, scale float32) {
-	for half := 1; half < len(v); half *= 2 {
-		for from := 0; from < len(v); from += 2 * half {
-			for i := from; i < from+half; i++ {
-				v[i], v[i+half] = v[i]+v[i+half], v[i]-v[i+half]
+	for from := 0; from+4 <= len(v); from += 4 {
+		q := (*[4]float32)(v[from:])
+		q[0], q[1], q[2], q[3] = four(q[0]*scale, q[1]*scale, q[2]*scale, q[3]*scale)
+	}
+	half := 4
+	for ; 4*half <= len(v); half *= 4 {
+		for from := 0; from < len(v); from += 4 * half {
+			a := v[from : from+half]
+			b := v[from+half : from+2*half][:len(a)]
+			c := v[from+2*half : from+3*half][:len(a)]
+			d := v[from+3*half : from+4*half][:len(a)]
+			for i := range a {
+				a[i], b[i], c[i], d[i] = four(a[i], b[i], c[i], d[i])
 			}
 		}
 	}
-	for i := range v {
-		v[i] *= scale
+	if half < len(v) {
+		a, b := v[:half], v[half:][:half]
+		for i := range a {
+			a[i], b[i] = a[i]+b[i], a[i]-b[i]
+		}
 	}
+}
+
+// four is the transform of four numbers.
+func four(a, b, c, d float32) (float32, float32, float32, float32) {
+	a, b, c, d = a+b, a-b, c+d, c-d
+	return a + c, b + d, a - c, b - d
 }

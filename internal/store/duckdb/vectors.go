@@ -159,11 +159,16 @@ func (e *Engine) GetVectors(ctx context.Context, ids []usage.ID, embedder string
 	return out, err
 }
 
-// ListVectors implements store.Vectors.
+// ListVectors implements store.Vectors. Where the page ends is asked first: with an
+// end, the engine looks at the vectors of the page alone.
 func (e *Engine) ListVectors(ctx context.Context, embedder string, after int64, limit int) ([]store.PromptVector, error) {
 	var out []store.PromptVector
 	err := e.read(ctx, func(db querier, _ position) error {
-		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT id, project, seq, vector FROM vectors WHERE embedder = ? AND seq > %d ORDER BY seq LIMIT %d`, after, limit), embedder)
+		var until sql.NullInt64
+		if err := db.QueryRowContext(ctx, fmt.Sprintf(`SELECT max(seq) FROM (SELECT seq FROM vectors WHERE embedder = ? AND seq > %d ORDER BY seq LIMIT %d)`, after, limit), embedder).Scan(&until); err != nil || !until.Valid {
+			return err
+		}
+		rows, err := db.QueryContext(ctx, fmt.Sprintf(`SELECT id, project, seq, vector FROM vectors WHERE embedder = ? AND seq > %d AND seq <= %d ORDER BY seq`, after, until.Int64), embedder)
 		if err != nil {
 			return err
 		}
