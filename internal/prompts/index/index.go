@@ -114,15 +114,29 @@ func (x *Index) Put(project string, id usage.ID, vector []float32) error {
 	return nil
 }
 
-// Has says whether there is a vector of this project and id.
-func (x *Index) Has(project string, id usage.ID) bool {
+// Find gives the project in which there is a vector of this id: the given one, or
+// with "" any.
+func (x *Index) Find(project string, id usage.ID) (in string, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	s := x.projects[project]
-	if s == nil {
-		return false
+	if project != "" {
+		s := x.projects[project]
+		if s != nil {
+			_, ok = s.slots[id]
+		}
+		return project, ok
 	}
-	_, ok := s.slots[id]
+	for in, s := range x.projects {
+		if _, ok := s.slots[id]; ok {
+			return in, true
+		}
+	}
+	return "", false
+}
+
+// Has says whether there is a vector of this project and id.
+func (x *Index) Has(project string, id usage.ID) bool {
+	_, ok := x.Find(project, id)
 	return ok
 }
 

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -99,6 +100,33 @@ func TestRecall(t *testing.T) {
 				off = max(off, math.Abs(float64(m.Similarity)-all[number(m.ID)]))
 			}
 		}
+		// The same for vectors that are there, by their id.
+		byID := 0
+		for q := range queries {
+			all := make([]float64, n)
+			for i := range all {
+				all[i] = exact(vectors[q], vectors[i])
+			}
+			sorted := slices.Sorted(slices.Values(all)) // the last is itself
+			found, err := x.Search(Query{Project: "p", ID: id(q), Limit: k, Least: -1})
+			if err != nil || len(found) != k {
+				t.Fatal(len(found), err)
+			}
+			for _, m := range found {
+				if m.ID == id(q) {
+					t.Error("it is found itself")
+				}
+				if all[number(m.ID)] >= sorted[n-1-k] {
+					byID++
+				}
+				off = max(off, math.Abs(float64(m.Similarity)-all[number(m.ID)]))
+			}
+		}
+		if recall := float64(byID) / (queries * k); recall < 0.95 {
+			t.Errorf("recall %.3f by id, want 0.95 at least", recall)
+		} else {
+			t.Logf("%d vectors of %d coordinates: recall@%d %.3f by id", n, dim, k, recall)
+		}
 		recall := float64(hits) / (queries * k)
 		t.Logf("%d vectors of %d coordinates: recall@%d %.3f, similarity off by at most %.4f", n, dim, k, recall, off)
 		if recall < 0.95 || off > 0.01 {
@@ -161,7 +189,7 @@ func TestPutDeleteAndSearch(t *testing.T) {
 func TestBadVectors(t *testing.T) {
 	x := New(3)
 	nan := float32(math.NaN())
-	for name, v := range map[string][]float32{"short": {1, 2}, "long": {1, 2, 3, 4}, "none": nil, "zero": {0, 0, 0}, "no number": {1, nan, 2}} {
+	for name, v := range map[string][]float32{"infinite": {1, 2, float32(math.Inf(-1))}, "next to nothing": {0, 1e-40, 0}, "short": {1, 2}, "long": {1, 2, 3, 4}, "none": {}, "zero": {0, 0, 0}, "no number": {1, nan, 2}} {
 		if err := x.Put("p", id(1), v); err == nil {
 			t.Errorf("%s is taken", name)
 		}
@@ -171,6 +199,9 @@ func TestBadVectors(t *testing.T) {
 	}
 	if x.Len() != 0 {
 		t.Error("something was kept")
+	}
+	if _, err := x.Search(Query{Project: "p", ID: id(1), Limit: 1}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an id that is not there: %v", err)
 	}
 }
 

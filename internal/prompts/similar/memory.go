@@ -2,6 +2,8 @@ package similar
 
 import (
 	"context"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,7 @@ const (
 	// followEvery is how often is looked for vectors that other servers stored.
 	followEvery = 2 * time.Second
 	// page is how many vectors are read at a time.
-	page = 500
+	page = 2_000
 )
 
 // memory searches in the server's memory: an index of all vectors of the
@@ -35,13 +37,17 @@ func newMemory(p Params) *memory { return &memory{Params: p, anew: make(chan str
 
 // forget drops all vectors and has run read those that the ledger still has.
 func (s *memory) forget() {
-	s.mu.Lock()
-	s.index, s.loaded = nil, false
-	s.mu.Unlock()
+	s.drop()
 	select {
 	case s.anew <- struct{}{}:
 	default:
 	}
+}
+
+func (s *memory) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index, s.loaded = nil, false
 }
 
 // run reads the vectors of the ledger, and then those that come.
@@ -62,6 +68,8 @@ func (s *memory) run(ctx context.Context) error {
 		case <-t.C:
 		case <-s.anew:
 			t.Stop()
+			// What was being read meanwhile may hold what is gone.
+			s.drop()
 			after = 0
 		}
 	}
@@ -73,9 +81,9 @@ func (s *memory) read(ctx context.Context, after *int64) error {
 		if err != nil {
 			return err
 		}
-		for _, v := range list {
-			s.stored(v)
-			*after = v.Seq
+		s.storedAll(list)
+		if len(list) > 0 {
+			*after = list[len(list)-1].Seq
 		}
 		if len(list) < page {
 			s.mu.Lock()
@@ -84,6 +92,23 @@ func (s *memory) read(ctx context.Context, after *int64) error {
 			return nil
 		}
 	}
+}
+
+// storedAll is stored for many, on all cores.
+func (s *memory) storedAll(list []store.PromptVector) {
+	if len(list) == 0 {
+		return
+	}
+	s.stored(list[0]) // makes the index, of the first one's dimension
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(list[1:], len(list)/runtime.GOMAXPROCS(0)+1) {
+		wg.Go(func() {
+			for _, v := range part {
+				s.stored(v)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (s *memory) stored(v store.PromptVector) {
@@ -115,6 +140,17 @@ func (s *memory) indexed() (n int, loaded bool) {
 
 func (s *memory) name() string { return "memory" }
 
+// holds implements holder.
+func (s *memory) holds(project string, id usage.ID) (string, bool) {
+	s.mu.RLock()
+	x, loaded := s.index, s.loaded
+	s.mu.RUnlock()
+	if !loaded || x == nil {
+		return "", false
+	}
+	return x.Find(project, id)
+}
+
 func (s *memory) search(_ context.Context, q query) ([]index.Match, error) {
 	s.mu.RLock()
 	x, loaded := s.index, s.loaded
@@ -126,7 +162,7 @@ func (s *memory) search(_ context.Context, q query) ([]index.Match, error) {
 		return nil, nil
 	}
 	return x.Search(index.Query{
-		Project: q.project, Vector: q.vector, Limit: q.limit, Least: q.least,
+		Project: q.project, Vector: q.vector, ID: q.not, Limit: q.limit, Least: q.least,
 		Accept: func(id usage.ID) bool { return id != q.not },
 	})
 }

@@ -6,6 +6,7 @@ package similar
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"maps"
@@ -63,13 +64,21 @@ type searcher interface {
 }
 
 // query is what to search for: the limit vectors of a project that are most like
-// one, and at least as similar as least, without that of the prompt not.
+// one, and at least as similar as least, without that of the prompt not. A holder
+// takes no vector for that of the prompt not.
 type query struct {
 	project string
 	vector  []float32
 	not     usage.ID
 	limit   int
 	least   float32
+}
+
+// holder is a searcher that has the vectors at hand.
+type holder interface {
+	// holds gives the project of the prompt, in the given one or, with "", in any, if its vector
+	// is at hand.
+	holds(project string, id usage.ID) (in string, ok bool)
 }
 
 // Service may be used from many goroutines.
@@ -134,6 +143,15 @@ var errNotKept = fault.New(fault.Conflict, "The text of this prompt is not kept,
 // prompt, fault.Conflict when its text is not kept, and fault.Unavailable while its
 // vector is not made or the vectors are being read.
 func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
+	if h, ok := s.by.(holder); ok {
+		if project, ok := h.holds(r.Project, r.ID); ok {
+			// Without reading its text and vector first; complete sees whether it is there.
+			out, err := s.likeHeld(ctx, r, project)
+			if !errors.Is(err, index.ErrUnknown) {
+				return out, err
+			}
+		}
+	}
 	prompt, feature, err := s.find(ctx, r)
 	if err != nil {
 		return nil, err
@@ -142,18 +160,41 @@ func (s *Service) Similar(ctx context.Context, r Request) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := ofProject(prompt.Project)
+	return s.like(ctx, r, query{project: prompt.Project, vector: vector, not: prompt.ID}, feature)
+}
+
+// likeHeld is Similar for a prompt whose vector is at hand; index.ErrUnknown when
+// it was removed.
+func (s *Service) likeHeld(ctx context.Context, r Request, project string) ([]Found, error) {
+	feature := ""
 	if r.SameFeature {
-		f.Any[analytics.Feature] = []string{feature}
-	}
-	// Which of the nearest are used in the feature the ledger knows; where too few
-	// are, more are looked at.
-	for wide := 2*r.Limit + 1; ; wide *= 4 {
-		near, err := s.by.search(ctx, query{project: prompt.Project, vector: vector, not: prompt.ID, limit: min(wide, widest), least: r.Least})
+		uses, err := s.Ledger.PromptUses(ctx, []usage.ID{r.ID}, ofProject(project))
 		if err != nil {
 			return nil, err
 		}
-		out, err := s.complete(ctx, near, r.Limit, f)
+		if len(uses) > 0 {
+			feature = uses[0].Feature
+		}
+	}
+	return s.like(ctx, r, query{project: project, not: r.ID}, feature)
+}
+
+// like answers a request with what the query finds.
+func (s *Service) like(ctx context.Context, r Request, q query, feature string) ([]Found, error) {
+	f := ofProject(q.project)
+	if r.SameFeature {
+		f.Any[analytics.Feature] = []string{feature}
+	}
+	q.least = r.Least
+	// Which of the nearest are used in the feature the ledger knows; where too few
+	// are, more are looked at.
+	for wide := 2*r.Limit + 1; ; wide *= 4 {
+		q.limit = min(wide, widest)
+		near, err := s.by.search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.complete(ctx, q, near, r.Limit, f)
 		if err != nil || len(out) == r.Limit || len(near) < wide || wide >= widest {
 			return out, err
 		}
@@ -223,11 +264,9 @@ func (s *Service) vector(ctx context.Context, p store.Prompt) ([]float32, error)
 }
 
 // complete says of the first limit that are used as the filter says what they are.
-func (s *Service) complete(ctx context.Context, near []index.Match, limit int, f analytics.Filter) ([]Found, error) {
+// index.ErrUnknown when the prompt that is asked for is not there any more.
+func (s *Service) complete(ctx context.Context, q query, near []index.Match, limit int, f analytics.Filter) ([]Found, error) {
 	out := []Found{}
-	if len(near) == 0 {
-		return out, nil
-	}
 	ids := make([]usage.ID, len(near))
 	for i, m := range near {
 		ids[i] = m.ID
@@ -240,10 +279,17 @@ func (s *Service) complete(ctx context.Context, near []index.Match, limit int, f
 	for _, u := range list {
 		uses[u.ID] = u
 	}
-	project := f.Any[analytics.Project][0]
-	texts, err := s.Ledger.GetPrompts(ctx, project, slices.Collect(maps.Keys(uses)))
+	wanted := slices.Collect(maps.Keys(uses))
+	if q.vector == nil {
+		wanted = append(wanted, q.not)
+	}
+	texts, err := s.Ledger.GetPrompts(ctx, q.project, wanted)
 	if err != nil {
 		return nil, err
+	}
+	if _, kept := texts[q.not]; !kept && q.vector == nil {
+		s.by.gone(q.project, q.not)
+		return nil, index.ErrUnknown
 	}
 	for _, m := range near {
 		u, used := uses[m.ID]
@@ -252,7 +298,7 @@ func (s *Service) complete(ctx context.Context, near []index.Match, limit int, f
 		}
 		p, kept := texts[m.ID]
 		if !kept {
-			s.by.gone(project, m.ID) // removed since, here or by another server
+			s.by.gone(q.project, m.ID) // removed since, here or by another server
 			continue
 		}
 		out = append(out, Found{PromptUse: u, Similarity: m.Similarity, Text: p.Text})

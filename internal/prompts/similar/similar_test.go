@@ -30,6 +30,8 @@ type ledger struct {
 	mu      sync.Mutex // over the rest, where a service runs
 	vectors []store.PromptVector
 	down    bool
+	// asked counts questions for vectors.
+	asked int
 }
 
 // change lets a running service see what fn does.
@@ -90,6 +92,7 @@ func (l *ledger) GetPrompts(_ context.Context, project string, ids []usage.ID) (
 
 func (l *ledger) GetVectors(_ context.Context, ids []usage.ID, _ string) (map[usage.ID][]float32, error) {
 	out := map[usage.ID][]float32{}
+	l.asked++
 	for _, v := range l.vectors {
 		if slices.Contains(ids, v.ID) {
 			out[v.ID] = v.Vector
@@ -191,6 +194,12 @@ func TestSimilar(t *testing.T) {
 		}
 	}
 	want(Request{ID: other.ID})
+	// The vector of a prompt that is searched for by its id is not read again.
+	before := l.asked
+	want(Request{ID: asked.PromptID, SameFeature: true}, bob.PromptID)
+	if l.asked != before {
+		t.Error("a vector was read that is at hand")
+	}
 
 	for name, c := range map[string]struct {
 		r    Request
@@ -216,6 +225,12 @@ func TestSimilar(t *testing.T) {
 	if s.by.(*memory).index.Has("p", bob.PromptID) {
 		t.Error("it is looked at again and again")
 	}
+	delete(l.texts, eve.PromptID)
+	if _, err := s.Similar(t.Context(), Request{ID: eve.PromptID, Limit: 5}); fault.CodeOf(err) != fault.Conflict || s.by.(*memory).index.Has("p", eve.PromptID) {
+		t.Errorf("a prompt whose text was removed: %v", err)
+	}
+	l.texts[eve.PromptID] = store.Prompt{ID: eve.PromptID, Project: "p", Text: "Write a mail to Eve about the offer"}
+	s = open(t, l, lexical.Embedder{})
 	// A prompt that waits is embedded at once where that costs nothing.
 	late := l.call(t, 8, "p", "chat", "Write a mail to Zoe about the offer", true)
 	want(Request{ID: late.ID, SameFeature: true}, eve.PromptID)

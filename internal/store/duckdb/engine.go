@@ -90,6 +90,7 @@ type Engine struct {
 	cells    cellCache
 	tags     tagCache
 	prompts  promptCache
+	uses     keptUses
 }
 
 var _ store.Engine = (*Engine)(nil)
@@ -241,6 +242,10 @@ func (p position) bound(asOf int64) int64 {
 // read runs fn in a transaction, one of at most MaxReaders at a time. What it
 // reads, the position too, is of one moment.
 func (e *Engine) read(ctx context.Context, fn func(querier, position) error) error {
+	return e.asReader(ctx, func() error { return e.inMoment(ctx, fn) })
+}
+
+func (e *Engine) asReader(ctx context.Context, ask func() error) error {
 	select {
 	case e.readers <- struct{}{}:
 		defer func() { <-e.readers }()
@@ -252,7 +257,7 @@ func (e *Engine) read(ctx context.Context, fn func(querier, position) error) err
 	if e.db == nil {
 		return errDown
 	}
-	err := e.inMoment(ctx, fn)
+	err := ask()
 	var coded *fault.Error
 	if err == nil || errors.As(err, &coded) {
 		return err
@@ -264,6 +269,11 @@ func (e *Engine) read(ctx context.Context, fn func(querier, position) error) err
 		return &fault.Error{Code: fault.Unavailable, Message: "the disk of the data directory is full or broken: the question needs more room than it has", RetryAfter: 5 * time.Second, Err: err}
 	}
 	return fmt.Errorf("ledger: %w", err)
+}
+
+// look asks one question for which any moment will do, outside of a transaction.
+func (e *Engine) look(ctx context.Context, fn func(querier) error) error {
+	return e.asReader(ctx, func() error { return fn(e.db) })
 }
 
 func (e *Engine) inMoment(ctx context.Context, fn func(querier, position) error) error {

@@ -34,6 +34,7 @@ func (e *Engine) Erase(ctx context.Context, who store.Erasure) (erased int64, er
 		err := w.seal(ctx, w.e.last.Load()+1, changed)
 		w.e.tags.forget() // numbers of sets that are gone
 		w.e.prompts.forget()
+		w.e.uses.drop()
 		return err
 	})
 	return erased, err

@@ -79,25 +79,38 @@ func (c *promptCache) keep(ctx context.Context, w *writer, n int64, recs []*usag
 // GetPrompts implements store.Texts.
 func (e *Engine) GetPrompts(ctx context.Context, project string, ids []usage.ID) (map[usage.ID]store.Prompt, error) {
 	out := make(map[usage.ID]store.Prompt, len(ids))
-	if len(ids) == 0 {
-		return out, nil
+	for some := range slices.Chunk(ids, textsAtOnce) {
+		list, err := e.selectPrompts(ctx, withIDs(some))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range list {
+			if project == "" || p.Project == project {
+				out[p.ID] = p
+			}
+		}
 	}
-	list, err := e.selectPrompts(ctx, `WHERE id IN (`+uuidList(ids)+`) AND (? = '' OR project = ?)`, project, project)
-	for _, p := range list {
-		out[p.ID] = p
-	}
-	return out, err
+	return out, nil
 }
+
+// textsAtOnce is how many texts one statement looks for: for more than 2,048, or
+// with another condition beside the id, the engine reads all texts and does not use
+// its index.
+const textsAtOnce = 1_000
+
+func withIDs(ids []usage.ID) string { return `WHERE id IN (` + uuidList(ids) + `)` }
 
 // ListPrompts implements store.Prompts.
 func (e *Engine) ListPrompts(ctx context.Context, project string, after usage.ID, limit int) ([]store.Prompt, error) {
 	return e.selectPrompts(ctx, fmt.Sprintf(`WHERE id > '%s'::UUID AND (? = '' OR project = ?) ORDER BY id LIMIT %d`, uuidText(after), limit), project, project)
 }
 
+const selectTexts = `SELECT id, project, text FROM prompts `
+
 func (e *Engine) selectPrompts(ctx context.Context, which string, args ...any) ([]store.Prompt, error) {
 	var out []store.Prompt
-	err := e.read(ctx, func(db querier, _ position) error {
-		rows, err := db.QueryContext(ctx, `SELECT id, project, text FROM prompts `+which, args...)
+	err := e.look(ctx, func(db querier) error {
+		rows, err := db.QueryContext(ctx, selectTexts+which, args...)
 		if err != nil {
 			return err
 		}
@@ -148,6 +161,7 @@ func (e *Engine) PrunePrompts(ctx context.Context, before map[string]time.Time) 
 		}); err != nil {
 			return removed, fmt.Errorf("remove prompts: %w", err)
 		}
+		e.uses.drop()
 		removed += n
 	}
 	return removed, nil

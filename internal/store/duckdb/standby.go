@@ -108,4 +108,5 @@ func (e *Engine) use(db *sql.DB) {
 		_ = e.db.Close() // what was acknowledged is in the log
 	}
 	e.db = db
+	e.uses.drop()
 }
