@@ -28,7 +28,7 @@ const (
 	// coarseWords are the words of signs that are compared with all vectors: what a
 	// search costs is the memory that it reads. All signs are compared with coarsePer
 	// as many vectors as have their coordinates compared, or with one of coarsePart.
-	coarseWords, coarsePer, coarsePart = 8, 10, 20
+	coarseWords, coarsePer, coarsePart = 8, 5, 40
 )
 
 // Index may be used from many goroutines.

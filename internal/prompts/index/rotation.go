@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// rounds of sign changes and Hadamard transforms; after three each coordinate
+// rounds of sign changes and Hadamard transforms; after two each coordinate
 // depends on all.
-const rounds = 3
+const rounds = 2
 
 // rotation is orthogonal, the same for the same dimension on every machine, and
 // costs n·log n. A size that is no power of two is covered by two overlapping

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -279,31 +278,32 @@ func (s *Service) complete(ctx context.Context, q query, near []index.Match, lim
 	for _, u := range list {
 		uses[u.ID] = u
 	}
-	wanted := slices.Collect(maps.Keys(uses))
-	if q.vector == nil {
-		wanted = append(wanted, q.not)
-	}
-	texts, err := s.Ledger.GetPrompts(ctx, q.project, wanted)
-	if err != nil {
-		return nil, err
-	}
-	if _, kept := texts[q.not]; !kept && q.vector == nil {
-		s.by.gone(q.project, q.not)
-		return nil, index.ErrUnknown
-	}
-	for _, m := range near {
-		u, used := uses[m.ID]
-		if !used {
-			continue
+	used := slices.DeleteFunc(slices.Clone(near), func(m index.Match) bool { _, ok := uses[m.ID]; return !ok })
+	for asked := q.vector != nil; !asked || len(used) > 0 && len(out) < limit; asked = true {
+		some := used[:min(len(used), limit-len(out))]
+		used = used[len(some):]
+		var ids []usage.ID
+		for _, m := range some {
+			ids = append(ids, m.ID)
 		}
-		p, kept := texts[m.ID]
-		if !kept {
-			s.by.gone(q.project, m.ID) // removed since, here or by another server
-			continue
+		if !asked {
+			ids = append(ids, q.not)
 		}
-		out = append(out, Found{PromptUse: u, Similarity: m.Similarity, Text: p.Text})
-		if len(out) == limit {
-			break
+		texts, err := s.Ledger.GetPrompts(ctx, q.project, ids)
+		if err != nil {
+			return nil, err
+		}
+		if _, kept := texts[q.not]; !kept && !asked {
+			s.by.gone(q.project, q.not)
+			return nil, index.ErrUnknown
+		}
+		for _, m := range some {
+			p, kept := texts[m.ID]
+			if !kept {
+				s.by.gone(q.project, m.ID) // removed since, here or by another server
+				continue
+			}
+			out = append(out, Found{PromptUse: uses[m.ID], Similarity: m.Similarity, Text: p.Text})
 		}
 	}
 	return out, nil

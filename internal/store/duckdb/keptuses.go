@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	duck "github.com/duckdb/duckdb-go/v2"
@@ -172,6 +173,36 @@ func (e *Engine) keptPromptUses(ctx context.Context, db querier, at position, id
 	if err != nil {
 		return nil, false, err
 	}
+	return foldUses(sums, later, cells, f), true, nil
+}
+
+// now answers without a look at the ledger, if nothing was committed since the
+// sums were made. last is the number of the last commit.
+func (k *keptUses) now(last *atomic.Int64, ids []usage.ID, f analytics.Filter) ([]store.PromptUse, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.sums == nil || k.last != last.Load() {
+		return nil, false
+	}
+	sums := make(map[usage.ID][]useSum, len(ids))
+	for _, id := range ids {
+		list, ok := k.sums[id]
+		if !ok {
+			return nil, false
+		}
+		for _, s := range list {
+			if k.cells[s.cell] == nil {
+				return nil, false
+			}
+		}
+		sums[id] = list
+	}
+	return foldUses(sums, nil, k.cells, f), true
+}
+
+// foldUses adds up, of the cells that the filter takes, what there was and what
+// came later.
+func foldUses(sums, later map[usage.ID][]useSum, cells knownCells, f analytics.Filter) (out []store.PromptUse) {
 	for id := range sums {
 		u := store.PromptUse{ID: id}
 		for _, s := range slices.Concat(sums[id], later[id]) {
@@ -191,7 +222,7 @@ func (e *Engine) keptPromptUses(ctx context.Context, db querier, at position, id
 		}
 	}
 	slices.SortFunc(out, func(a, b store.PromptUse) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	return out, true, nil
+	return out
 }
 
 // selects says whether the filter, of which servesUses holds, takes a cell.

@@ -28,13 +28,21 @@ func TestKeptUsesAreThoseOfTheEvents(t *testing.T) {
 		ids[i] = usage.ID{byte(37 * i), byte(i)}
 	}
 	var sent []usage.Record
+	looked := 0
 	check := func() (served, behind int) {
 		t.Helper()
 		for _, f := range []analytics.Filter{
 			{}, {Any: map[analytics.Dimension][]string{analytics.Project: {"a", "b"}, analytics.Feature: {"chat", ""}}},
 		} {
 			for _, some := range [][]usage.ID{ids, {ids[2], ids[2]}} {
+				direct, current := e.uses.now(&e.last, some, f)
 				err := e.read(t.Context(), func(db querier, at position) error {
+					if want, err := selectPromptUses(t.Context(), db, at, some, f); current && (err != nil || !slices.Equal(direct, want)) {
+						t.Fatalf("%v of %v\n %+v without a look at the ledger\n %+v, %v", f, some, direct, want, err)
+					}
+					if current {
+						looked++
+					}
 					got, ok, err := e.keptPromptUses(t.Context(), db, at, some, f)
 					if err != nil || !ok {
 						return err
@@ -119,7 +127,7 @@ func TestKeptUsesAreThoseOfTheEvents(t *testing.T) {
 		n, m := check()
 		served, behind = served+n, behind+m
 	}
-	if served < 150 || behind < 50 {
-		t.Errorf("%d questions were served, %d of them with later events: too few to show anything (%v)", served, behind, done)
+	if served < 150 || behind < 50 || looked < 50 {
+		t.Errorf("%d questions were served, %d of them with later events, %d without a look at the ledger: too few to show anything (%v)", served, behind, looked, done)
 	}
 }

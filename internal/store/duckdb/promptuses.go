@@ -19,6 +19,11 @@ func (e *Engine) PromptUses(ctx context.Context, ids []usage.ID, f analytics.Fil
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	if servesUses(f) {
+		if out, ok := e.uses.now(&e.last, ids, f); ok {
+			return out, nil
+		}
+	}
 	err = e.read(ctx, func(db querier, at position) error {
 		if servesUses(f) {
 			var ok bool
