@@ -34,7 +34,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 	locks, _ := engine.(store.Locks) // of engines that servers share
 	nearest, _ := engine.(store.Nearest)
 	var vectors *embedding // made of the pipeline, which tells it what came
-	engine = corrected{engine, hub.Matters, func() { vectors.similar.Forget() }}
+	engine = corrected{engine, hub.Matters, func() { vectors.forget() }}
 	book, err := pricing.Shipped()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the price book: %w", err)
@@ -78,7 +78,7 @@ func assemble(ctx context.Context, p Params, engine store.Engine, access *auth.S
 		TooOld:        keeping.Refresh,
 		Stale:         prices.Recheck,
 	})
-	if vectors, err = newEmbedding(p, engine, nearest, locks, pipeline); err != nil {
+	if vectors, err = newEmbedding(p, engine, nearest, locks, pipeline, common.vectors); err != nil {
 		return nil, nil, err
 	}
 	api, err := httpapi.New(httpapi.Params{

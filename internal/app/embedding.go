@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/costprof/costprof/internal/config"
@@ -38,23 +39,38 @@ type embedding struct {
 	worker  *prompts.Worker
 	similar *similar.Service
 	ledger  store.Vectors
+	cache   prompts.Cache
+	log     *slog.Logger
 }
 
-func newEmbedding(p Params, engine store.Engine, nearest store.Nearest, locks store.Locks, pipeline *ingest.Pipeline) (*embedding, error) {
+func newEmbedding(p Params, engine store.Engine, nearest store.Nearest, locks store.Locks, pipeline *ingest.Pipeline, cache prompts.Cache) (*embedding, error) {
 	by, err := embedder(p.Config)
 	if err != nil {
 		return nil, err
 	}
-	e := &embedding{similar: similar.New(similar.Params{Ledger: engine, Nearest: nearest, Embedder: by, Log: p.Log}), ledger: engine}
-	pace := time.Duration(0)
+	e := &embedding{similar: similar.New(similar.Params{Ledger: engine, Nearest: nearest, Embedder: by, Log: p.Log}), ledger: engine, cache: cache, log: p.Log}
+	pace, kept := time.Duration(0), prompts.Cache(nil)
 	if by.Charged() {
-		pace = embedPace
+		pace, kept = embedPace, cache
 	}
 	e.worker = prompts.NewWorker(prompts.WorkerParams{
-		Queue: engine, Embedder: by, Stored: e.similar.Stored, Locks: locks, Pace: pace, Log: p.Log,
+		Queue: engine, Embedder: by, Stored: e.similar.Stored, Locks: locks, Cache: kept, Pace: pace, Log: p.Log,
 		Record: func(ctx context.Context, s prompts.Spent) error { return record(ctx, pipeline, s) },
 	})
 	return e, nil
+}
+
+// clearing is how long it may take to remove vectors from the cache.
+const clearing = 5 * time.Second
+
+// forget drops what was made of prompts that were removed.
+func (e *embedding) forget() {
+	e.similar.Forget()
+	ctx, cancel := context.WithTimeout(context.Background(), clearing)
+	defer cancel()
+	if err := e.cache.Clear(ctx); err != nil {
+		e.log.Warn("vectors of removed prompts may remain in Redis for up to 80 minutes", "error", err)
+	}
 }
 
 // record sends what embedding cost the way of every other event.

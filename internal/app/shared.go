@@ -11,6 +11,7 @@ import (
 	"github.com/costprof/costprof/internal/httpapi"
 	"github.com/costprof/costprof/internal/limit"
 	"github.com/costprof/costprof/internal/live"
+	"github.com/costprof/costprof/internal/prompts"
 	"github.com/costprof/costprof/internal/redis"
 	"github.com/costprof/costprof/internal/store"
 )
@@ -21,6 +22,7 @@ type shared struct {
 	cache   httpapi.Cache
 	counter limit.Counter
 	channel live.Channel
+	vectors prompts.Cache
 	workers map[string]worker
 }
 
@@ -29,7 +31,7 @@ const ledgerSetting = "ledger.id"
 
 func openShared(ctx context.Context, p Params, catalog store.Settings) (shared, error) {
 	if p.Config.RedisURL == "" {
-		return shared{channel: live.NewMemory()}, nil
+		return shared{channel: live.NewMemory(), vectors: prompts.NewMemoryCache(time.Now)}, nil
 	}
 	var fresh [8]byte
 	_, _ = rand.Read(fresh[:]) // never fails
@@ -44,6 +46,7 @@ func openShared(ctx context.Context, p Params, catalog store.Settings) (shared, 
 	channel := live.NewRedis(conn, hex.EncodeToString(ledger))
 	return shared{
 		cache: conn, counter: limit.NewRedis(conn), channel: channel,
+		vectors: prompts.NewRedisCache(conn, hex.EncodeToString(ledger), time.Now, p.Log),
 		workers: map[string]worker{"redis": conn.Run, "announcements": channel.Run},
 	}, nil
 }

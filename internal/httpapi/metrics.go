@@ -149,6 +149,7 @@ func (m *Metrics) embedding(e Similar) {
 	number("costprof_embedding_queued_prompts", "Prompts that wait for a vector, as of some seconds ago.", func(s Embedding) int64 { return max(0, s.Waiting) })
 	number("costprof_embedding_indexed_prompts", "Prompts that can be found by likeness.", func(s Embedding) int64 { return s.Indexed })
 	number("costprof_embedding_prompts_total", "Prompts embedded by this server.", func(s Embedding) int64 { return s.Embedded })
+	number("costprof_embedding_cached_total", "Those of them whose vector was paid for lately, so that nobody was asked.", func(s Embedding) int64 { return s.Cached })
 	number("costprof_embedding_requests_total", "Requests to the embedder.", func(s Embedding) int64 { return s.Requests })
 	number("costprof_embedding_failures_total", "Those of them that failed.", func(s Embedding) int64 { return s.Failures })
 	number("costprof_embedding_tokens_total", "Tokens that it counted.", func(s Embedding) int64 { return s.InputTokens })

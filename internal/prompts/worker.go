@@ -10,6 +10,7 @@ import (
 
 	"github.com/costprof/costprof/internal/fault"
 	"github.com/costprof/costprof/internal/store"
+	"github.com/costprof/costprof/internal/usage"
 )
 
 const (
@@ -57,6 +58,8 @@ type WorkerParams struct {
 	Stored func(v store.PromptVector)
 	// Locks are of a ledger that servers share; nil is of one that has one server.
 	Locks store.Locks
+	// Cache has vectors that were paid for lately; nil asks for each.
+	Cache Cache
 	// Pace is the least time from the beginning of one request to that of the next.
 	Pace time.Duration
 	Log  *slog.Logger
@@ -88,8 +91,9 @@ type Status struct {
 	Embedder string
 	// Waiting is how many prompts wait, as of some seconds ago; -1 is not known yet.
 	Waiting int64
-	// Embedded, Refused, Requests, Failures and InputTokens count since the start of this server.
-	Embedded, Refused, Requests, Failures, InputTokens int64
+	// Embedded, Cached (those of them that nobody was asked for), Refused, Requests,
+	// Failures and InputTokens count since the start of this server.
+	Embedded, Cached, Refused, Requests, Failures, InputTokens int64
 	// Error is what the last request or look at the queue failed with; "" when it
 	// did not. PausedUntil is when it is tried again.
 	Error       string
@@ -189,7 +193,11 @@ func (w *Worker) turn(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, batch := range batches(jobs, w.Embedder.MaxBatch()) {
+		missing, err := w.fromCache(ctx, jobs)
+		if err != nil {
+			return 0, err
+		}
+		for _, batch := range batches(missing, w.Embedder.MaxBatch()) {
 			if err := w.embed(ctx, batch); err != nil {
 				return 0, err
 			}
@@ -241,22 +249,69 @@ func (w *Worker) embed(ctx context.Context, batch []store.QueuedPrompt) error {
 	for i, j := range batch {
 		vectors[i] = store.PromptVector{Project: j.Project, ID: j.ID, Vector: got.Vectors[i]}
 	}
-	stored, err := w.Queue.PutVectors(ctx, w.Embedder.Name(), vectors)
-	if err != nil {
+	if w.Cache != nil {
+		// Before they are stored: a kill in between does not have them paid for again.
+		w.Cache.Put(ctx, w.Embedder.Name(), vectors)
+	}
+	if _, err := w.put(ctx, vectors); err != nil {
 		return err
 	}
-	done := int64(0)
+	w.worked()
+	return nil
+}
+
+// put stores vectors and says how many of them; prompts that are gone have none.
+func (w *Worker) put(ctx context.Context, vectors []store.PromptVector) (int64, error) {
+	stored, err := w.Queue.PutVectors(ctx, w.Embedder.Name(), vectors)
+	if err != nil {
+		return 0, err
+	}
+	var gone []store.PromptVector
 	for i, ok := range stored {
 		if ok {
-			done++
 			w.Stored(vectors[i])
+		} else {
+			gone = append(gone, vectors[i])
 		}
 	}
+	if len(gone) > 0 && w.Cache != nil {
+		w.Cache.Drop(ctx, w.Embedder.Name(), gone)
+	}
+	done := int64(len(vectors) - len(gone))
 	w.mu.Lock()
 	w.status.Embedded += done
 	w.mu.Unlock()
-	w.worked()
-	return nil
+	return done, nil
+}
+
+// fromCache stores the vectors that the cache has, and gives the prompts that it
+// lacks.
+func (w *Worker) fromCache(ctx context.Context, jobs []store.QueuedPrompt) ([]store.QueuedPrompt, error) {
+	if w.Cache == nil || len(jobs) == 0 {
+		return jobs, nil
+	}
+	ids := make([]usage.ID, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.ID
+	}
+	known := w.Cache.Get(ctx, w.Embedder.Name(), ids)
+	if len(known) == 0 {
+		return jobs, nil
+	}
+	var vectors []store.PromptVector
+	var missing []store.QueuedPrompt
+	for _, j := range jobs {
+		if v := known[j.ID]; v != nil {
+			vectors = append(vectors, store.PromptVector{Project: j.Project, ID: j.ID, Vector: v})
+		} else {
+			missing = append(missing, j)
+		}
+	}
+	done, err := w.put(ctx, vectors)
+	w.mu.Lock()
+	w.status.Cached += done
+	w.mu.Unlock()
+	return missing, err
 }
 
 // refused puts off a prompt that the embedder will not take.

@@ -25,6 +25,66 @@ func (c *Conn) Integers(ctx context.Context, s *Script, key string, args ...any)
 	return out, err
 }
 
+// each runs a command for every key in one go; on a cluster each goes where its key is.
+func (c *Conn) each(ctx context.Context, keys []string, command func(ctx context.Context, p goredis.Pipeliner, i int, key string)) error {
+	return c.do(ctx, func(ctx context.Context) error {
+		_, err := c.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i, key := range keys {
+				command(ctx, p, i, c.Prefix+":"+key)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// Fields gives, for each of the hashes, the values of the fields, nil where there is
+// none. Errors are as with Integers, here and below.
+func (c *Conn) Fields(ctx context.Context, keys, fields []string) ([][][]byte, error) {
+	asked := make([]*goredis.SliceCmd, len(keys))
+	err := c.each(ctx, keys, func(ctx context.Context, p goredis.Pipeliner, i int, key string) {
+		asked[i] = p.HMGet(ctx, key, fields...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([][][]byte, len(keys))
+	for i, cmd := range asked {
+		out[i] = make([][]byte, len(fields))
+		for k, v := range cmd.Val() {
+			if text, ok := v.(string); ok && k < len(fields) {
+				out[i][k] = []byte(text)
+			}
+		}
+	}
+	return out, nil
+}
+
+// SetFields sets fields of a hash, which goes as a whole after so long from now.
+func (c *Conn) SetFields(ctx context.Context, key string, values map[string][]byte, keep time.Duration) error {
+	if len(values) == 0 {
+		return nil
+	}
+	pairs := make([]any, 0, 2*len(values))
+	for field, value := range values {
+		pairs = append(pairs, field, value)
+	}
+	return c.each(ctx, []string{key}, func(ctx context.Context, p goredis.Pipeliner, _ int, key string) {
+		p.HSet(ctx, key, pairs...)
+		p.PExpire(ctx, key, keep)
+	})
+}
+
+// DeleteFields removes fields of hashes.
+func (c *Conn) DeleteFields(ctx context.Context, keys, fields []string) error {
+	return c.each(ctx, keys, func(ctx context.Context, p goredis.Pipeliner, _ int, key string) { p.HDel(ctx, key, fields...) })
+}
+
+// Delete removes keys.
+func (c *Conn) Delete(ctx context.Context, keys []string) error {
+	return c.each(ctx, keys, func(ctx context.Context, p goredis.Pipeliner, _ int, key string) { p.Unlink(ctx, key) })
+}
+
 // Publish hands a text to whoever listens on the channel. After an error it may
 // have been handed over all the same.
 func (c *Conn) Publish(ctx context.Context, channel string, text []byte) error {

@@ -14,7 +14,7 @@ import (
 
 // rounds is how many random questions the differential test asks of each of
 // its ledgers.
-const rounds = 250
+const rounds = 150
 
 // Random events and random questions: the engine and the naive evaluation give
 // the same answer to the last digit.
