@@ -18,8 +18,8 @@ RACE := ./client ./internal/ingest ./internal/rating ./internal/live ./internal/
 # Of the API's tests, which take ten minutes there, those in which requests meet; one
 # that fills every buffer on the way is left out, it takes half a minute there.
 RACE_API := ^Test(Accepted|Backup|Budget|ExportEnds|Hurry|Ingest(Busy|ClientGone|Concurrently|Slow)|LogLevel|Metrics|Profiles|Ready|Realtime|Request|Rerate|Retention|Similar|SlowReader|Stream($$|Refusals|Shutdown|Without|Ends))
-# Of the engines' conformance suite, which takes minutes there, those cases in
-# which they do.
+# Of the engines' conformance suite, which takes minutes there and has a target of
+# its own, those cases in which they do.
 RACE_ENGINES := ./internal/store/duckdb ./internal/store/postgres
 RACE_CASES   := ^TestConformance$$/^sums$$/(Append|Events|OneMoment|Everything|Close|Health|Prune|Settings|Dump)
 
@@ -52,6 +52,9 @@ test: compiler published ## Run every test: vet, unit, conformance, end to end, 
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m ./...
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race $(RACE)
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race -run '$(RACE_API)' ./internal/httpapi
+
+.PHONY: race
+race: compiler ## Run the engines' cases in which goroutines meet under the race detector too; minutes
 	@GO='$(GO)' bash tools/services.sh run $(GO) run ./internal/archtest/gotest -timeout 20m -race -run '$(RACE_CASES)' $(RACE_ENGINES)
 
 .PHONY: services

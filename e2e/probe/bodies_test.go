@@ -14,12 +14,20 @@ import (
 	"github.com/costprof/costprof/internal/testserver"
 )
 
-// The other engine gets the same bodies; its SQL is another one.
+// The other engine gets the same bodies, and the values that could break out of a
+// text: its SQL is another one. What they pass before is the same code.
 func TestProbePostgres(t *testing.T) {
 	address := serve(t, "DATABASE_URL="+testserver.Database(t))
 	store(t, address, "mine", "visible", "7")
 	t.Run("hostile bodies", func(t *testing.T) { hostileBodies(t, address) })
-	t.Run("hostile values", func(t *testing.T) { hostileValues(t, address) })
+	t.Run("hostile values", func(t *testing.T) { hostileValues(t, address, breaking(hostileTexts())) })
+}
+
+// breaking are the texts that end a quoted one.
+func breaking(texts []string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool {
+		return !strings.ContainsAny(s, "'\"$\\\x00\xff") && !strings.Contains(s, "SELECT")
+	})
 }
 
 // schema is what a sample of a body is made from.

@@ -14,7 +14,7 @@ import (
 
 var (
 	seed      = flag.Uint64("seed", 0, "play the schedule of this seed only")
-	schedules = flag.Uint64("schedules", 200_000, "how many schedules to play")
+	schedules = flag.Uint64("schedules", 100_000, "how many schedules to play")
 )
 
 func TestSchedules(t *testing.T) {
