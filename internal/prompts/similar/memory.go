@@ -81,6 +81,13 @@ func (s *memory) read(ctx context.Context, after *int64) error {
 		if err != nil {
 			return err
 		}
+		if *after == 0 && len(list) > 0 {
+			// An engine that keeps what uses add up to begins now, and not when it is first
+			// asked for prompts that are alike.
+			if _, err := s.Ledger.PromptUses(ctx, []usage.ID{list[0].ID}, ofProject(list[0].Project)); err != nil {
+				return err
+			}
+		}
 		s.storedAll(list)
 		if len(list) > 0 {
 			*after = list[len(list)-1].Seq
