@@ -43,9 +43,9 @@ type clusterRow struct {
 
 func (s *server) clustersExport() exportOf {
 	type row = similar.Cluster
-	amount := func(name string, get func(*row) money.Total) export.Column[row] { return export.Money(name, get) }
-	whole := func(name string, get func(*row) int64) export.Column[row] { return export.Whole(name, get) }
-	words := func(name string, get func(*row) string) export.Column[row] { return export.Text(name, get) }
+	amount := export.Money[row]
+	whole := export.Whole[row]
+	words := export.Text[row]
 	table := []export.Column[row]{
 		words("project", func(r *row) string { return r.Project }),
 		words("feature", func(r *row) string { return r.Feature }),
