@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/costprof/costprof/internal/analytics"
@@ -85,30 +84,8 @@ func selectEvents(ctx context.Context, db querier, cells knownCells, f analytics
 	if err != nil {
 		return nil, err
 	}
-	if want > narrowFrom {
-		// The time alone is read first, so that the many columns are read of few more
-		// events than are wanted, however many a span holds.
-		var bottom sql.NullTime
-		text := fmt.Sprintf(`SELECT min(ts) FROM (SELECT ts FROM events WHERE %s ORDER BY ts DESC LIMIT %d)`, cond, want)
-		if err := db.QueryRowContext(ctx, text, s.Args...).Scan(&bottom); err != nil || !bottom.Valid {
-			return nil, err
-		}
-		cond += " AND ts >= " + s.Bind(bottom.Time.UTC())
-		// Those few are put in order here: it takes a fraction of what the engine needs
-		// to sort all columns.
-		most := want + want/2
-		page, err := readRecords(ctx, db, cells, want, fmt.Sprintf(`SELECT %s FROM events WHERE %s LIMIT %d`, columnList, cond, most+1), s.Args...)
-		if err != nil || len(page) <= most {
-			slices.SortFunc(page, newestFirst)
-			return page[:min(want, len(page))], err
-		}
-	}
 	return readRecords(ctx, db, cells, want, fmt.Sprintf(`SELECT %s FROM events WHERE %s ORDER BY ts DESC, id DESC LIMIT %d`, columnList, cond, want), s.Args...)
 }
-
-// narrowFrom is how many events are worth a question of their own for where they
-// end.
-const narrowFrom = 1_000
 
 func newestFirst(a, b *usage.Record) int {
 	if c := b.Timestamp.Compare(a.Timestamp); c != 0 {
