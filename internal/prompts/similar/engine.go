@@ -3,7 +3,6 @@ package similar
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/costprof/costprof/internal/prompts/index"
 	"github.com/costprof/costprof/internal/store"
@@ -27,26 +26,13 @@ func newEngine(p Params) *engine {
 
 // run has the engine keep up with what is stored.
 func (s *engine) run(ctx context.Context) error {
-	failing := false
-	for {
+	return s.follow(ctx, "vectors of prompts could not be indexed; it is tried again", s.look, func(bool) error {
 		st, err := s.Nearest.KeepNearest(ctx, s.Embedder.Name())
-		switch {
-		case err == nil:
+		if err == nil {
 			s.state.Store(&st)
-		case !failing && ctx.Err() == nil:
-			s.Log.Warn("vectors of prompts could not be indexed; it is tried again", "error", err)
 		}
-		failing = err != nil
-		t := time.NewTimer(followEvery)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		case <-s.look:
-			t.Stop()
-		}
-	}
+		return err
+	})
 }
 
 // stored and gone: the engine knows, and finds them when it looks next.

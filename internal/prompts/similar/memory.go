@@ -20,6 +20,30 @@ const (
 	page = 2_000
 )
 
+// follow takes a step at once, and again every followEvery and when it is woken,
+// which the step is told. It ends with ctx; of failures in a row the first is said.
+func (p *Params) follow(ctx context.Context, failure string, wake <-chan struct{}, step func(woken bool) error) error {
+	woken, failing := false, false
+	for {
+		err := step(woken)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.Log.Warn(failure, "error", err)
+		}
+		failing = err != nil
+		t := time.NewTimer(followEvery)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+			woken = false
+		case <-wake:
+			t.Stop()
+			woken = true
+		}
+	}
+}
+
 // memory searches in the server's memory: an index of all vectors of the
 // embedder, which it reads from the ledger.
 type memory struct {
@@ -53,26 +77,14 @@ func (s *memory) drop() {
 // run reads the vectors of the ledger, and then those that come.
 func (s *memory) run(ctx context.Context) error {
 	var after int64
-	failing := false
-	for {
-		err := s.read(ctx, &after)
-		if err != nil && !failing && ctx.Err() == nil {
-			s.Log.Warn("vectors of prompts could not be read; it is tried again", "error", err)
-		}
-		failing = err != nil
-		t := time.NewTimer(followEvery)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		case <-s.anew:
-			t.Stop()
+	return s.follow(ctx, "vectors of prompts could not be read; it is tried again", s.anew, func(anew bool) error {
+		if anew {
 			// What was being read meanwhile may hold what is gone.
 			s.drop()
 			after = 0
 		}
-	}
+		return s.read(ctx, &after)
+	})
 }
 
 func (s *memory) read(ctx context.Context, after *int64) error {
